@@ -233,6 +233,11 @@ class TestVerdicts:
         notes = " ".join(compare(read(tmp_path)).notes)
         assert "act=gelu varies 404 times as much" in notes
 
+    def test_a_note_names_the_only_variant_that_has_noise(self, tmp_path: Path) -> None:
+        sweep(tmp_path, [0.3, 0.3, 0.3], [0.4, 0.4, 0.4], [1.0, 9.0, 4.0])
+        notes = " ".join(compare(read(tmp_path)).notes)
+        assert "act=gelu is the only one that differs between seeds, which widens" in notes
+
     def test_a_note_says_that_there_is_no_noise(self, tmp_path: Path) -> None:
         comparison = compare(read(sweep(tmp_path, [0.3, 0.3], [0.4, 0.4], [0.5, 0.5])))
         assert any("Without any noise" in note for note in comparison.notes)

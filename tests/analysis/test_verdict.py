@@ -139,3 +139,33 @@ def test_different_data_is_compared_with_a_warning(tmp_path: Path) -> None:
     assert text.startswith("Not comparable, because the runs used different data")
     accuracies(tmp_path / "one", {"relu": GOOD, "tanh": CLOSE})
     assert headline(comparison_of(tmp_path / "one")).startswith("act=relu has the highest")
+
+
+def test_different_content_of_data_is_compared_with_a_warning(tmp_path: Path) -> None:
+    for number, (noise, seed) in enumerate((noise, seed) for noise in (0, 1) for seed in (0, 1)):
+        data = {"name": "spirals", "fingerprint": f"{noise}" * 32}
+        params = {"data.noise": noise / 10}
+        values = {"val/accuracy": 0.9 - noise / 10 + seed / 100}
+        write_run(tmp_path / str(number), params, seed=seed, values=values, data=data)
+    text = headline(comparison_of(tmp_path))
+    assert text.startswith(
+        "Not comparable, because the runs used different data (data.noise varies): noise=0 has"
+    )
+
+
+def test_replicates_with_different_data_are_comparable(tmp_path: Path) -> None:
+    for act, base in (("relu", 0.9), ("tanh", 0.5)):
+        for split in (0, 1, 2):
+            data = {"name": "digits", "fingerprint": f"{split}" * 32}
+            params = {"act": act, "data.split_seed": split}
+            values = {"val/accuracy": base + split / 100}
+            write_run(tmp_path / f"{act}{split}", params, values=values, data=data)
+    comparison = comparison_of(tmp_path, replicates=["seed", "data.split_seed"])
+    assert headline(comparison).startswith("act=relu has the highest val/accuracy: 0.9100 ")
+
+
+def test_equal_means_are_called_equal(tmp_path: Path) -> None:
+    accuracies(tmp_path, {"relu": [0.9, 0.8], "tanh": [0.8, 0.9], "gelu": [0.9, 0.7]})
+    text = headline(comparison_of(tmp_path))
+    assert "Inconclusive: all 2 others may be just as good; the nearest is" in text
+    assert ", equal (95 % interval 2.5452 lower to 2.5452 higher, p = 1.00)" in text

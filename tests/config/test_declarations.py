@@ -5,9 +5,11 @@ from expt.config.declarations import (
     TASKS_KEY,
     batches_per_step,
     metrics_for,
+    part_nodes,
     supports_task,
     task_of,
 )
+from expt.errors import UserError
 
 DEFAULT = compose_jobs([], None, multirun=False)[0][0]
 
@@ -39,3 +41,33 @@ def test_batches_per_step(given: str, expected: int) -> None:
     overrides = [f"optimizer.gradient_accumulation_steps={given}"]
     (job,), _ = compose_jobs(overrides, None, multirun=False)
     assert batches_per_step(job.config) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            "metric.accuracy._direction_=maximum",
+            "metric.accuracy._direction_=maximum: expected max or min. Did you mean 'max'?",
+        ),
+        (
+            "+metric.accuracy._diretion_=max",
+            "metric.accuracy._diretion_=max: metric has no such declaration. Did you mean "
+            "'_direction_'? Valid: _direction_, _takes_, _tasks_.",
+        ),
+        (
+            "loss._tasks_=[regression,clasification]",
+            "loss._tasks_=[regression,clasification]: expected a list of classification, "
+            "regression, reconstruction, generation. Did you mean 'classification'?",
+        ),
+        (
+            "+data._tasks_=[classification]",
+            "data._tasks_=[classification]: data has no such declaration. Valid: none.",
+        ),
+    ],
+)
+def test_unknown_declarations_and_values_are_refused(given: str, message: str) -> None:
+    (job,), _ = compose_jobs([given], None, multirun=False)
+    with pytest.raises(UserError) as error:
+        part_nodes(job.config)
+    assert str(error.value) == message

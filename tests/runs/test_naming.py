@@ -73,6 +73,17 @@ def test_values_of_hook_are_no_change() -> None:
     assert _name(_job("hook=[weight_norm]", "hook.weight_norm.every=5")) == "mlp-every5"
 
 
+@pytest.mark.parametrize("group", ["hook", "metric"])
+def test_values_of_users_option_in_a_list_are_no_change(tmp_path: Path, group: str) -> None:
+    (tmp_path / group).mkdir()
+    yaml = f"# @package {group}.mine\n_target_: expt.parts.metrics.top_k\nevery: 5\nk: 2\n"
+    (tmp_path / group / "mine.yaml").write_text(yaml)
+    for given, name in (([], "digits-mlp"), ([f"{group}.mine.k=3"], "mlp-k3")):
+        overrides = [f"{group}=[mine]", *given]
+        (job,), _ = compose_jobs(overrides, str(tmp_path), multirun=False)
+        assert _name(job) == name
+
+
 def test_values_of_preset_are_distinctive_but_not_in_name() -> None:
     keys = distinctive_keys(_job("experiment=autoencoder"))
     assert {"experiment", "model", "loss"} <= set(keys)
@@ -103,6 +114,25 @@ def test_name_is_valid_folder_name() -> None:
     assert len(name) <= 60
     assert "/" not in name
     assert " " not in name
+
+
+def test_only_whole_values_are_left_out_of_a_long_name() -> None:
+    overrides = [
+        *("data=wine", "data.batch_size=8", "data.split_seed=12", "loop.patience=20"),
+        *("loop.epochs=100", "loop.min_change=0.001", "loss.label_smoothing=0.1", "seed=3"),
+    ]
+    name = _name(_job(*overrides))
+    assert name == "wine-mlp-bs8-split12-patience20-ep100-min_change0.001-s3"
+    varied = ["loss.label_smoothing", "seed"]
+    assert (
+        _name(_job(*overrides), varied)
+        == "wine-mlp-label_smoothing0.1-bs8-split12-patience20-ep100-s3"
+    )
+
+
+def test_the_end_of_a_long_sweep_name_is_a_whole_key() -> None:
+    keys = [f"model.argument_number_{number}" for number in range(9)]
+    assert sweep_name(keys) == "argument_number_0-argument_number_1-argument_number_2"
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 
+from expt.config.allowed import ALLOW_VARIABLE
 from expt.config.compose import Job, compose_jobs
-from expt.config.instantiate import ALLOW_VARIABLE
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Split
 from expt.parts.data.scale import Scale

@@ -164,6 +164,7 @@ class Fake:
             schedules=self.schedules,
             learner=learner,
             dataset=SimpleNamespace(validation=None, test=None),
+            job=SimpleNamespace(config=None),
             make_evaluate=lambda _split: lambda: self.evaluate(),
         )
         self.executor = SingleExecutor(program)

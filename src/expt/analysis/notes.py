@@ -13,6 +13,7 @@ from expt.analysis.variants import Variant, labels
 
 # A ratio of standard deviations, which equal noise hardly ever exceeds, even with two seeds.
 _MUCH_NOISIER = 5.0
+_ROUNDING = 1e-12
 
 
 def make_notes(
@@ -32,7 +33,7 @@ def make_notes(
     measured = [variant for variant in variants if variant.counted]
     return [
         *_describe_tests(measured, replicates),
-        *_describe_noise(measured, leading),
+        *_describe_noise(measured, leading, replicates),
         *_describe_single_replicates(measured, replicates),
         *_describe_repeats(variants, replicates),
         *_describe_unfinished(runs),
@@ -46,6 +47,12 @@ def join_names(names: Sequence[str]) -> str:
     """Joins names as in a sentence: `a`, `a and b`, `a, b and c`."""
     *others, last = names
     return f"{', '.join(others)} and {last}" if others else last
+
+
+def repeats_text(replicates: Sequence[str]) -> str:
+    """Returns what the runs of a variant differ by: `seeds`, or `values of data.split_seed`."""
+    names = join_names(replicates)
+    return "seeds" if names == "seed" else f"values of {names}"
 
 
 def _describe_tests(measured: Sequence[Variant], replicates: Sequence[str]) -> list[str]:
@@ -65,7 +72,9 @@ def _describe_tests(measured: Sequence[Variant], replicates: Sequence[str]) -> l
     ]
 
 
-def _describe_noise(measured: Sequence[Variant], leading: str | None) -> list[str]:
+def _describe_noise(
+    measured: Sequence[Variant], leading: str | None, replicates: Sequence[str]
+) -> list[str]:
     """Returns a note if there is no noise, or if one variant is much noisier than the others."""
     # The noise is pooled, so that one noisy variant hides the differences between the others.
     repeated = [v for v in measured if len(v.counted) > 1]
@@ -84,10 +93,16 @@ def _describe_noise(measured: Sequence[Variant], leading: str | None) -> list[st
     if variances[noisiest] <= _MUCH_NOISIER**2 * middle:
         return []
     name = labels(repeated)[noisiest] or "One variant"
-    much = f"{(variances[noisiest] / middle) ** 0.5:,.0f}" if middle else "infinitely many"
+    # The variance of equal values is that of rounding errors, relative to the largest value.
+    largest = max(abs(value) for group in groups for value in group.values())
+    if middle <= (_ROUNDING * largest) ** 2:
+        how = f"is the only one that differs between {repeats_text(replicates)}"
+    else:
+        ratio = (variances[noisiest] / middle) ** 0.5
+        how = f"varies {ratio:,.0f} times as much as a typical variant"
     return [
-        f"{name} varies {much} times as much as a typical variant, which widens all intervals. "
-        "Without it, the comparison of the others would be more precise."
+        f"{name} {how}, which widens all intervals. Without it, the comparison of the others would "
+        "be more precise."
     ]
 
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from expt.analysis.cells import p_text
 from expt.analysis.compared_run import BEST
-from expt.analysis.notes import join_names
+from expt.analysis.notes import join_names, repeats_text
+from expt.analysis.replicates import FINGERPRINT, replicate_of
 from expt.analysis.table import Comparison
 from expt.analysis.values import as_text, decimals, plain
 from expt.analysis.variants import Variant, Verdict, short_names
@@ -33,11 +34,9 @@ def headline(comparison: Comparison) -> str:
     name = _name(best, others[0], others)
     start = f"{_warning(comparison)}{name} has the {extreme} {title}: {mean} (n = {count})."
     if all(variant.difference is None for variant in others):
-        names = join_names(comparison.replicates)
-        repeats = "seeds" if names == "seed" else f"values of {names}"
         return (
             f"{start} Whether it is better than the others is unknown: a test needs at least two "
-            f"{repeats} for each variant, and some spread between them."
+            f"{repeats_text(comparison.replicates)} for each variant, and some spread between them."
         )
     value = best.summaries[leading].mean
     nearest = min(others, key=lambda one: abs(one.summaries[leading].mean - value))
@@ -50,9 +49,26 @@ def headline(comparison: Comparison) -> str:
 def _warning(comparison: Comparison) -> str:
     """Returns the start of a sentence that warns of different data, or an empty text."""
     # Variants with different data are still tested, but their metrics are not comparable.
-    if not _DATA & set(comparison.parameters):
+    varied = [key for key in comparison.parameters if key == "data" or key.startswith("data.")]
+    if not _DATA & set(varied) and not _has_different_data(comparison):
         return ""
-    return "Not comparable, because the runs used different data (data=NAME selects one data set): "
+    keys = [key for key in varied if key != "data.batch_size"]  # not part of the data
+    how = "data=NAME selects one data set"
+    if "data" not in varied:
+        names = join_names(keys or [FINGERPRINT])
+        how = f"{names} {'varies' if len(keys) < 2 else 'vary'}"
+    return f"Not comparable, because the runs used different data ({how}): "
+
+
+def _has_different_data(comparison: Comparison) -> bool:
+    """Whether runs that should have the same data have other fingerprints."""
+    # With --replicates data.split_seed, the replicates of each variant differ in their data.
+    keys = [key for key in comparison.replicates if key.startswith("data.")]
+    found: dict[tuple[str, ...], set[object]] = {}
+    for run in (run for variant in comparison.measured for run in variant.counted):
+        found.setdefault(replicate_of(run, keys), set()).add(run.params.get(FINGERPRINT))
+    # Older runs have no fingerprint.
+    return any(len(fingerprints - {None}) > 1 for fingerprints in found.values())
 
 
 def _describe_one(comparison: Comparison, others: Sequence[Variant], name: str, gap: str) -> str:
@@ -70,7 +86,8 @@ def _describe_several(
     equivalent, untested = counts[Verdict.EQUIVALENT], counts[Verdict.NOT_TESTED]
     parts = []
     if unclear:
-        parts.append(f"inconclusive: {unclear} of the {len(others)} others may be just as good")
+        all_or_some = "all" if unclear == len(others) else f"{unclear} of the"
+        parts.append(f"inconclusive: {all_or_some} {len(others)} others may be just as good")
     if equivalent:
         verb = "is" if equivalent == 1 else "are"
         parts.append(f"{equivalent} {verb} equivalent within ±{comparison.margin}")
@@ -97,11 +114,13 @@ def _gap(variant: Variant, best: Variant, leading: str, places: int) -> str:
     Examples are `0.0046 lower (95 % interval 0.0012 to 0.0080 lower, p = 0.013)` and
     `0.0049 lower (95 % interval 0.0383 lower to 0.0285 higher, p = 0.78)`.
     """
-    value = variant.summaries[leading].mean - best.summaries[leading].mean
+    means = variant.summaries[leading].mean, best.summaries[leading].mean
+    # The mean of the same values in another order may differ in its last bit.
+    value = 0.0 if math.isclose(*means, rel_tol=1e-12) else means[0] - means[1]
     # The means decide the number of decimals; a smaller difference would read "0.0000 lower".
     if value != 0 and round(abs(value), places) == 0:
         places = 1 - math.floor(math.log10(abs(value)))  # two significant digits
-    text = f"{abs(value):.{places}f} {'lower' if value < 0 else 'higher'}"
+    text = f"{abs(value):.{places}f} {'lower' if value < 0 else 'higher'}" if value else "equal"
     found = variant.difference
     if found is None:
         return f"{text} (not tested)"

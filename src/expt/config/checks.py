@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from expt.config.argument_types import check_argument_types
 from expt.config.cadence import Cadence, parse_seconds
 from expt.config.compose import Job
 from expt.config.declarations import (
@@ -135,6 +136,7 @@ def check_monitored_metric(job: Job, reported: Sequence[str]) -> None:
 def _check_part(where: str, node: Mapping[str, Any]) -> None:
     for place, target in targets(node, where):
         check_target(target, place)
+    check_argument_types(node, where)
     if where.startswith("metric.") and _is_reserved(where.removeprefix("metric.")):
         raise UserError(
             f"{where}: training steps already log a value with this name. Rename the metric."

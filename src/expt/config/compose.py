@@ -104,7 +104,7 @@ class Composition:
         self.overrides = replace_hydra_groups(normalize(overrides, multirun), config_dir)
         check_deletions(self.overrides)
         self._shared: dict[tuple[str, ...], SharedComposition] = {}
-        with convert_hydra_errors(self.overrides):
+        with convert_hydra_errors(self.overrides, config_dir):
             # Hydra rejects several values of a key outside its own multirun.
             fixed = [
                 one
@@ -199,7 +199,7 @@ class Composition:
         common = set(jobs[0]).intersection(*jobs) if jobs else set()
         for number, overrides in enumerate(jobs, first):
             varied = [_unquote_value(one) for one in overrides if one not in common]
-            with convert_hydra_errors(self.overrides):
+            with convert_hydra_errors(self.overrides, self.config_dir):
                 composed = self._compose_job(overrides, number, ",".join(varied))
             yield composed
 

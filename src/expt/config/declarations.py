@@ -1,20 +1,22 @@
 """Declarations of parts: keys such as `_tasks_` that are needed before a part is instantiated."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from expt.config.compose import Job
 from expt.config.instantiate import ACCUMULATION_KEY
 from expt.config.location import options
 from expt.config.outputs import (
     EXPECTED_LINKS,
+    LINKS,
     PREDICTS_KEY,
     PROBABILITIES_KEY,
+    TASKS,
     is_links,
     is_probabilities,
 )
 from expt.config.schema import PARTS, Config
-from expt.errors import UserError, typed
+from expt.errors import UserError, hint, nearest, typed
 from expt.parts.numbers import is_number
 
 TASKS_KEY = "_tasks_"
@@ -24,7 +26,7 @@ TARGETS_KEY = "_targets_"
 TAKES_KEY = "_takes_"
 """Form of class outputs that a metric takes instead of logits: `log_odds`."""
 DIRECTION_KEY = "_direction_"
-"""`max` for a metric that is better when it is larger; absent means `min`."""
+"""`max` for a metric that is better when it is larger, `min` if smaller; absent means `min`."""
 INITIALIZER_KEY = "_initializer_"
 """Initializer of the weights before an activation: a name, such as `he_normal`, or a part."""
 TASK_KEY = "_task_"
@@ -45,28 +47,57 @@ def _is_range(value: object) -> bool:
     )
 
 
-_DECLARATIONS: Mapping[str, tuple[Callable[[object], bool], str]] = {
-    TASKS_KEY: (lambda value: isinstance(value, list), "a list of tasks"),
-    TARGETS_KEY: (_is_range, "[minimum, maximum], with null for no bound"),
-    PREDICTS_KEY: (is_links, EXPECTED_LINKS),
-    PROBABILITIES_KEY: (is_probabilities, "true, false, or arguments of the loss with values"),
-    TAKES_KEY: (lambda value: value == "log_odds", "log_odds"),
-    DIRECTION_KEY: (_is_text, "min or max"),
-    INITIALIZER_KEY: (
+class _Declaration(NamedTuple):
+    """A declaration.
+
+    Attributes:
+        groups: The groups whose parts may have it.
+        is_right: Checks a value.
+        expected: A description of valid values.
+        words: The words that a value consists of, if there are few.
+    """
+
+    groups: tuple[str, ...]
+    is_right: Callable[[object], bool]
+    expected: str
+    words: tuple[str, ...] = ()
+
+
+_DECLARATIONS: Mapping[str, _Declaration] = {
+    TASKS_KEY: _Declaration(
+        ("loss", "metric", "probe"),
+        lambda value: isinstance(value, list) and all(task in TASKS for task in value),
+        f"a list of {', '.join(TASKS)}",
+        TASKS,
+    ),
+    TARGETS_KEY: _Declaration(("loss",), _is_range, "[minimum, maximum], with null for no bound"),
+    PREDICTS_KEY: _Declaration(("loss",), is_links, EXPECTED_LINKS, LINKS),
+    PROBABILITIES_KEY: _Declaration(
+        ("loss",), is_probabilities, "true, false, or arguments of the loss with values"
+    ),
+    TAKES_KEY: _Declaration(
+        ("metric",), lambda value: value == "log_odds", "log_odds", ("log_odds",)
+    ),
+    DIRECTION_KEY: _Declaration(
+        ("metric",), lambda value: value in ("max", "min"), "max or min", ("max", "min")
+    ),
+    INITIALIZER_KEY: _Declaration(
+        ("act",),
         lambda value: _is_text(value) or (isinstance(value, dict) and "_target_" in value),
         "the name of an initializer, or its _target_ and arguments",
     ),
-    TASK_KEY: (_is_text, "the name of a task"),
-    LEARNER_KEY: (_is_text, "the full name of a Learner class"),
+    TASK_KEY: _Declaration(
+        ("model",), lambda value: value in TASKS, f"one of {', '.join(TASKS)}", TASKS
+    ),
+    LEARNER_KEY: _Declaration(("model",), _is_text, "the full name of a Learner class"),
 }
-"""For each declaration, a check of its value and a description of valid values."""
 
 
 def part_nodes(config: Config) -> dict[str, Mapping[str, Any]]:
     """Returns the nodes of a config's parts by key, such as `model` or `metric.accuracy`.
 
     Raises:
-        UserError: A node is not a part, or the value of a declaration is invalid.
+        UserError: A node is not a part, or a declaration is unknown or has an invalid value.
     """
     groups = (*PARTS, "sweeper", "launcher")
     nodes: dict[str, Any] = {group: getattr(config, group) for group in groups}
@@ -77,15 +108,50 @@ def part_nodes(config: Config) -> dict[str, Mapping[str, Any]]:
     for where, node in nodes.items():
         # A node is None after model=null, and can be any value after metric.accuracy=1.
         if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
-            group = where.partition(".")[0]
+            group, _, name = where.partition(".")
+            if name == "_target_":
+                raise UserError(
+                    f"{where}={typed(node)}: the first line of the yaml of this {group}, "
+                    f"conf/{group}/NAME.yaml, must be `# @package {group}.NAME`."
+                )
+            if isinstance(node, dict) and node:
+                raise UserError(
+                    f"{where}: its yaml, conf/{group}/{name or 'NAME'}.yaml, has no `_target_`. "
+                    "Expected the full name of a function or class: my_project.losses.robust."
+                )
             raise UserError(
                 f"{where}={typed(node)}: expected one of the group's options: "
                 f"{', '.join(options(group))}."
             )
-        for key, (is_right, expected) in _DECLARATIONS.items():
-            if key in node and not is_right(node[key]):
-                raise UserError(f"{where}.{key}={typed(node[key])}: expected {expected}.")
+        _check_declarations(where, node)
     return nodes
+
+
+def _check_declarations(where: str, node: Mapping[str, Any]) -> None:
+    group = where.partition(".")[0]
+    valid = [key for key, declared in _DECLARATIONS.items() if group in declared.groups]
+    for key, value in node.items():
+        # Arguments by position have a message of their own, see `bind_part`.
+        if not key.startswith("_") or key in ("_target_", "_args_"):
+            continue
+        if key not in valid:
+            raise UserError(
+                f"{where}.{key}={_as_typed(value)}: {group} has no such declaration. "
+                f"{hint(key, valid)}"
+            )
+        declared = _DECLARATIONS[key]
+        if not declared.is_right(value):
+            words = map(str, value if isinstance(value, list) else [value])
+            wrong = [word for word in words if word not in declared.words]
+            near = next((nearest(word, declared.words) for word in wrong), None)
+            question = f" Did you mean {near!r}?" if near else ""
+            raise UserError(
+                f"{where}.{key}={_as_typed(value)}: expected {declared.expected}.{question}"
+            )
+
+
+def _as_typed(value: object) -> str:
+    return f"[{','.join(map(typed, value))}]" if isinstance(value, list) else typed(value)
 
 
 def batches_per_step(config: Config) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
@@ -20,6 +21,7 @@ from expt.config.full_keys import is_list_key, suggest_group, suggest_key
 from expt.config.groups import is_list_group
 from expt.config.hydra_groups import GROUPS, describe_plugin
 from expt.config.location import options
+from expt.config.paths import relative_path
 from expt.config.quoting import quote, tokens
 from expt.config.schema import PARTS
 from expt.errors import UserError, hint, nearest
@@ -29,16 +31,21 @@ _CONVERSION = re.compile(
     r"Value '(?P<value>.*)' of type '.*' could not be converted to (?P<type>\w+)"
 )
 _SEVERAL = re.compile(r"Ambiguous value for argument '(?P<key>[^=']+)=(?P<values>.*)'\n")
+_KEY_OF_YAML = re.compile(
+    r"In '(?P<group>[^']+)/(?P<option>[^'/]+)': \w+ raised while composing config:\n"
+    r"Key '.*' not in '.*'\n\s+full_key: (?P<key>.*)"
+)
 _PAIRS = {"[": "]", "{": "}", "(": ")"}
 _TYPE_NAMES = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
 
 
 @contextmanager
-def convert_hydra_errors(overrides: list[str]) -> Iterator[None]:
+def convert_hydra_errors(overrides: list[str], config_dir: str | None = "") -> Iterator[None]:
     """Re-raises the errors of Hydra and OmegaConf as `UserError`, in a `with` block.
 
     Args:
         overrides: The overrides that are composed in the block.
+        config_dir: The user's `conf/` folder; None if `--config-dir` was not given.
 
     Raises:
         UserError: The overrides or the configs are invalid.
@@ -46,7 +53,8 @@ def convert_hydra_errors(overrides: list[str]) -> Iterator[None]:
     try:
         yield
     except MissingConfigException as error:
-        raise UserError(_describe_missing_option(error)) from error
+        own = " Own options need --config-dir FOLDER." if config_dir is None else ""
+        raise UserError(f"{_describe_missing_option(error)}{own}") from error
     except MissingMandatoryValue as error:
         key = error.full_key
         raise UserError(f"{key} is required but has no value. Set it with {key}=…") from error
@@ -54,6 +62,8 @@ def convert_hydra_errors(overrides: list[str]) -> Iterator[None]:
         raise UserError(_describe_parse_error(error)) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_describe_composition_error(error, overrides)) from error
+    except yaml.MarkedYAMLError as error:
+        raise UserError(_describe_yaml_error(error)) from error
     except ValueError as error:
         raise UserError(_describe_value_error(error, overrides)) from error
     # Hydra raises these if a list or a mapping is given in place of an option's name.
@@ -62,6 +72,13 @@ def convert_hydra_errors(overrides: list[str]) -> Iterator[None]:
         raise UserError(
             f"{given}: Hydra can't compose this ({error}). Expected GROUP=OPTION and KEY=VALUE."
         ) from error
+
+
+def _describe_yaml_error(error: yaml.MarkedYAMLError) -> str:
+    mark = error.problem_mark or error.context_mark
+    where = f"{relative_path(mark.name)}, line {mark.line + 1}" if mark is not None else "a yaml"
+    reason = (error.problem or str(error)).replace("'\\t' that", "'\\t' (a tab) that")
+    return f"{where}: {reason}. Expected YAML, indented by spaces."
 
 
 def _describe_parse_error(error: OverrideParseException) -> str:
@@ -158,7 +175,26 @@ def _describe_value_error(error: ValueError, overrides: list[str]) -> str:
     return str(error)
 
 
+def _describe_key_of_yaml(match: re.Match[str], error: Exception) -> str:
+    """Describes the error of a key in an option's yaml that is not in the config."""
+    group, option, key = match["group"], match["option"], match["key"]
+    file = f"conf/{group}/{option}.yaml"
+    if is_list_group(group):
+        package = f"# @package {group}.{option}"
+        return f"{group}={option}: the first line of {file} must be `{package}`."
+    prefix, _, last = key.rpartition(".")
+    parent = getattr(error.__cause__ or error.__context__, "parent_node", None)
+    names = [str(name) for name in parent if name != "hydra"] if parent is not None else []
+    where = f"in {prefix!r}" if prefix else "at the top level"
+    return (
+        f"{group}={option}: {file} sets {key}, but there is no key {last!r} {where}. "
+        f"{hint(last, names)}"
+    )
+
+
 def _describe_composition_error(error: Exception, overrides: Sequence[str]) -> str:
+    if match := _KEY_OF_YAML.match(str(error)):
+        return _describe_key_of_yaml(match, error)
     if match := _SEVERAL.match(str(error)):
         return describe_several_values(match["key"], match["values"])
     # Hydra wraps OmegaConf's errors, and only the wrapped error has the key.

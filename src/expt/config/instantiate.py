@@ -6,7 +6,6 @@ function that a config names.
 
 import functools
 import inspect
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -15,14 +14,10 @@ from typing import Any
 import hydra.utils
 from hydra.errors import HydraException
 
+from expt.config.allowed import ALLOW_VARIABLE, is_allowed_by_user
 from expt.config.modules import find_module
-from expt.errors import UserError, hint
-
-ALLOW_VARIABLE = "EXPT_ALLOW"
-"""The environment variable with the user's packages that configs may use, separated by commas.
-
-A config can't set it: a config from somewhere else must not be able to allow its own code.
-"""
+from expt.config.part_errors import describe_part_error
+from expt.errors import RunError, UserError, hint
 
 # Public names of expt's parts, recorders, kinds of training, launchers and sweepers.
 _OWN = re.compile(
@@ -88,12 +83,18 @@ def call_part(made: Callable[..., Any], where: str, **supplied: Any) -> Any:
     """Calls a partial that `bind_part` returned, with the arguments that expt supplies.
 
     Raises:
-        UserError: The target raised a TypeError or a ValueError.
+        UserError: The target raised a TypeError or a ValueError, or the code of a user's own part
+            raised any exception.
     """
     try:
         return made(**supplied)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{where}: {error}") from error
+    except (UserError, RunError):
+        raise
+    except Exception as error:
+        message = describe_part_error(error, {where: ""})
+        if message is None and not isinstance(error, TypeError | ValueError):
+            raise
+        raise UserError(message or f"{where}: {error}") from error
 
 
 def _is_declaration(key: str) -> bool:
@@ -134,6 +135,10 @@ def check_target(target: str, where: str) -> None:
     if _KERAS.fullmatch(target):
         return
     module, _, name = target.rpartition(".")
+    if not module or not name:
+        raise UserError(
+            f"{where}._target_={target}: expected MODULE.NAME, such as my_project.losses.robust."
+        )
     if not _OWN.fullmatch(target) and not is_allowed_by_user(target):
         package = target.partition(".")[0]
         raise UserError(
@@ -141,7 +146,7 @@ def check_target(target: str, where: str) -> None:
             "recorder, or a layer, optimizer, initializer or regularizer of Keras. To allow your "
             f"own package, set the environment variable {ALLOW_VARIABLE}={package}"
         )
-    if not name or find_module(module) is None:
+    if find_module(module) is None:
         raise UserError(
             f"{where}._target_={target}: there is no module {module!r}. Expected a module and the "
             "name of a function or class in it. Install the package, or run the command in the "
@@ -166,12 +171,6 @@ def check_calls_nothing(node: object, where: str) -> None:
     for place, mapping in mappings(node, where):
         if "()" in mapping:  # logging.config.dictConfig calls the factory named by this key
             raise UserError(f"{place}: the key () of logging factories is not allowed.")
-
-
-def is_allowed_by_user(name: str) -> bool:
-    """Whether a module or target belongs to a package in `EXPT_ALLOW`."""
-    packages = (package.strip() for package in os.environ.get(ALLOW_VARIABLE, "").split(","))
-    return any(package and f"{name}.".startswith(f"{package}.") for package in packages)
 
 
 def _check_name(target: str, where: str) -> None:

@@ -20,7 +20,7 @@ probabilities if the true probabilities minimize the expected loss; otherwise, a
 declaration is absent, they are called scores.
 """
 LINKS = ("softmax", "sigmoid", "softplus")
-_TASKS = ("classification", "regression", "reconstruction", "generation")
+TASKS = ("classification", "regression", "reconstruction", "generation")
 _OWN_LOSSES = "expt.parts.losses."
 
 
@@ -68,7 +68,7 @@ def is_links(value: object) -> bool:
     """Whether a value is valid for `PREDICTS_KEY`."""
     links = list(value.values()) if isinstance(value, Mapping) else [value]
     tasks = list(value) if isinstance(value, Mapping) else []
-    return all(link is None or link in LINKS for link in links) and all(t in _TASKS for t in tasks)
+    return all(link is None or link in LINKS for link in links) and all(t in TASKS for t in tasks)
 
 
 def is_probabilities(value: object) -> bool:

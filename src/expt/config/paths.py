@@ -26,3 +26,8 @@ def expand_path(path: str | Path, key: str = "") -> Path:
             f"folder begins with ~, write ./{path}"
         )
     return Path(place)
+
+
+def relative_path(path: str) -> str:
+    """Returns a path relative to the working directory, if it is below it, for messages."""
+    return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from expt.config.instantiate import ALLOW_VARIABLE, check_target
+from expt.config.allowed import ALLOW_VARIABLE
+from expt.config.instantiate import check_target
 from expt.errors import UserError
 
 _CONFIG_FILE = "config.json"

@@ -18,9 +18,10 @@ from functools import lru_cache
 from importlib.machinery import ModuleSpec
 from typing import Any
 
+from expt.config.allowed import ALLOW_VARIABLE, is_allowed_by_user
 from expt.config.declarations import LEARNER_KEY
 from expt.config.hashes import has_effect
-from expt.config.instantiate import ALLOW_VARIABLE, is_allowed_by_user, mappings
+from expt.config.instantiate import mappings
 from expt.config.modules import find_module, is_library, read_source
 from expt.config.schema import Config
 from expt.config.syntax import canonical_text, find_dynamic_imports, find_imports

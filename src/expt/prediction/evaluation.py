@@ -75,7 +75,7 @@ def _evaluate(
 
     # Losses and metrics take outputs such as logits, as in training, not predictions.
     model = without_link(load_predictor(file, run, job))
-    with as_user_errors(f"{file} can't be evaluated"):
+    with as_user_errors(f"{file} can't be evaluated", job.config):
         values, _ = make_saved_evaluate(job, dataset, model, split)()
     return values
 

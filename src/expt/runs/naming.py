@@ -61,6 +61,9 @@ def distinctive_keys(job: Job, varied: Collection[str] = ()) -> list[str]:
 def run_name(job: Job, keys: Sequence[str], varied: Collection[str] = ()) -> str:
     """Returns a short name such as `cnn-relu-lr0.01-s0`, not yet unique.
 
+    If the name would be longer than 60 characters, whole values are left out: those that vary are
+    the last to go.
+
     Args:
         job: The composed job.
         keys: The keys returned by `distinctive_keys`.
@@ -75,13 +78,15 @@ def run_name(job: Job, keys: Sequence[str], varied: Collection[str] = ()) -> str
         keys = ["model", *keys] if keys else ["data", "model"]
     groups = sorted((key for key in keys if key in job.choices), key=_group_rank)
     values = [key for key in keys if key not in groups and key not in ("seed", _PATH)]
-    parts = [*presets, *(_option_label(job, key) for key in groups)]
-    parts += [_value_label(key, params[key]) for key in values]
+    values.sort(key=lambda key: key not in varied)
+    parts = [*((label, False) for label in presets)]
+    parts += [(_option_label(job, key), key in varied) for key in groups]
+    parts += [(_value_label(key, params[key]), key in varied) for key in values]
     if _PATH in keys and "data" not in groups:
-        parts.insert(len(presets), _option_label(job, "data"))
+        parts.insert(len(presets), (_option_label(job, "data"), _PATH in varied))
     if "seed" in keys:  # last, so that runs that differ only in their seeds sort together
-        parts.append(_value_label("seed", params["seed"]))
-    return _as_file_name("-".join(parts))
+        parts.append((_value_label("seed", params["seed"]), "seed" in varied))
+    return _join(parts)
 
 
 def sweep_name(varied: Sequence[str]) -> str:
@@ -89,7 +94,7 @@ def sweep_name(varied: Sequence[str]) -> str:
     keys = [key for key in varied if key != "seed"]
     if not keys and varied:
         return "seeds"
-    return _as_file_name("-".join(_label(key) for key in keys) or "sweep")
+    return _join([(_label(key), True) for key in keys]) if keys else "sweep"
 
 
 def varied_keys(overrides: Sequence[Sequence[str]]) -> list[str]:
@@ -109,10 +114,14 @@ def _group_rank(group: str) -> int:
 
 def _keys_set_by(key: str, params: Mapping[str, Any]) -> Iterator[str]:
     """Yields the keys that an override sets: its own key, or those of the mapping below it."""
+    builtin = options(key)
     for name in params:
         is_set = name == key or name.startswith(f"{key}.")
         is_value = "." in name or name == "seed"
-        if is_set and is_value and not name.endswith("_target_"):
+        if not is_set or not is_value or name.endswith("_target_"):
+            continue
+        # As for other groups, choosing an option of the user's own changes none of its values.
+        if not is_list_group(key) or name.split(".")[1] in builtin:
             yield name
 
 
@@ -159,6 +168,18 @@ def _value_label(key: str, value: Any) -> str:
     return f"{label}{separator}{value}"
 
 
-def _as_file_name(name: str) -> str:
-    """Returns a name that is valid as the name of a folder, with at most 60 characters."""
-    return re.sub(r"[^\w.+=-]+", "_", name)[:_LONGEST].strip("-._") or "run"
+def _join(parts: Sequence[tuple[str, bool]]) -> str:
+    """Returns a name that is valid as the name of a folder, with at most 60 characters.
+
+    Args:
+        parts: The parts of the name, and whether each one varies in the job's sweep.
+    """
+    labels = [re.sub(r"[^\w.+=-]+", "_", label) for label, _ in parts]
+    kept, length = set[int](), -1
+    # Whole parts are left out: a part that is cut, such as smoothing0 of smoothing0.1, is wrong.
+    for index in sorted(range(len(parts)), key=lambda index: not parts[index][1]):
+        if length + 1 + len(labels[index]) <= _LONGEST or not kept:
+            kept.add(index)
+            length += 1 + len(labels[index])
+    name = "-".join(label for index, label in enumerate(labels) if index in kept)
+    return name[:_LONGEST].strip("-._") or "run"

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
+from expt.config.declarations import part_nodes
+from expt.config.part_errors import describe_part_error, targets_of
 from expt.config.schema import THREADS, Config
-from expt.errors import UserError
+from expt.errors import RunError, UserError
 from expt.runs.cores import schedulable_cores
 from expt.train.keras_settings import apply_settings, prepare_keras
 
@@ -152,21 +154,46 @@ def _start_messages_to_log() -> Iterator[None]:
 
 
 @contextmanager
-def as_user_errors(what: str) -> Iterator[None]:
-    """Re-raises errors of TensorFlow and Keras as `UserError`.
+def as_user_errors(what: str, config: Config | None = None) -> Iterator[None]:
+    """Re-raises errors of TensorFlow and Keras, and of a user's own code, as `UserError`.
 
     Args:
         what: The beginning of the message, such as "the step can't be compiled".
+        config: The config with the parts that run in the block, to name the one that failed.
 
     Raises:
-        UserError: TensorFlow or Keras has raised an error.
+        UserError: TensorFlow or Keras, or a user's own part, has raised an error.
     """
     import tensorflow as tf
 
     try:
         yield
-    except (TypeError, ValueError, tf.errors.OpError) as error:
-        raise UserError(f"{what}: {reason_of(error)}") from error
+    except (UserError, RunError):
+        raise
+    except Exception as error:
+        parts = {} if config is None else targets_of(part_nodes(config))
+        message = describe_part_error(error, parts, reason_of(error))
+        if message is None and not isinstance(error, TypeError | ValueError | tf.errors.OpError):
+            raise
+        raise UserError(message or f"{what}: {reason_of(error)}") from error
+
+
+@contextmanager
+def part_errors_as_run_errors(config: Config) -> Iterator[None]:
+    """Re-raises errors that a user's own code raises during training as `RunError`.
+
+    Raises:
+        RunError: A user's own part has raised an error.
+    """
+    try:
+        yield
+    except (UserError, RunError):
+        raise
+    except Exception as error:
+        message = describe_part_error(error, targets_of(part_nodes(config)), reason_of(error))
+        if message is None:
+            raise
+        raise RunError(message) from error
 
 
 def reason_of(error: Exception) -> str:

@@ -6,7 +6,7 @@ Separate from the program, so that mistakes in the data are reported before Tens
 import inspect
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -57,7 +57,7 @@ class DataLoader:
         key = json.dumps([job.config.data, batches], sort_keys=True)
         if key not in self._loaded:
             source = self._source(job)
-            dataset = _with_exact_inputs(call_part(source.load, "data").without_zero_weights())
+            dataset = _with_exact_inputs(_load(job, source.load).without_zero_weights())
             note = duplicates_note(dataset) if self._compares_splits else None
             if note is not None:
                 dataset = replace(dataset, notes=(*dataset.notes, note))
@@ -82,7 +82,7 @@ class DataLoader:
         source = self._source(job)
         if not isinstance(source, WholeSource):
             return None
-        dataset = _with_exact_inputs(call_part(partial(source.load_whole, class_names), "data"))
+        dataset = _with_exact_inputs(_load(job, partial(source.load_whole, class_names)))
         _check_fit(job, dataset)
         return dataset
 
@@ -94,6 +94,12 @@ class DataLoader:
             {"preparation": self._preparation} if accepts_preparation and self._preparation else {}
         )
         source: Source = call_part(make_source, "data", **supplied)
+        lacking = [name for name in ("task", "load") if not hasattr(source, name)]
+        if lacking:
+            raise UserError(
+                f"data: {job.config.data['_target_']} has no {' and no '.join(lacking)}; expected "
+                "an object with `task` and `load() -> Dataset`."
+            )
         # Before loading, if the source knows its task: loading may take long.
         if source.task is not None:
             check_task(job, source.task)
@@ -109,6 +115,34 @@ class DataLoader:
             if sum(_size(split) for _, split in dataset.splits()) <= _MOST_SHARED_BYTES
         }
         return loader
+
+
+def _load(job: Job, load: Callable[[], Dataset]) -> Dataset:
+    """Calls a method of a data source.
+
+    Raises:
+        UserError: It can't load the data, or did not return a data set.
+    """
+
+    def with_key() -> Dataset:
+        try:
+            return load()
+        except OSError as error:
+            # The message of a missing file has no key; built-in sources check their files.
+            for key, value in job.config.data.items():
+                if isinstance(value, str) and value and str(error.filename).endswith(value):
+                    reason = f"{error.strerror}: {error.filename}"
+                    raise UserError(f"data.{key}={value}: {reason}") from error
+            raise
+
+    dataset = call_part(with_key, "data")
+    if not isinstance(dataset, Dataset):
+        kind = "None" if dataset is None else f"a value of the type {type(dataset).__name__}"
+        raise UserError(
+            f"data: load() of {job.config.data['_target_']} returned {kind}; expected a Dataset of "
+            "expt.parts.data.dataset."
+        )
+    return dataset
 
 
 def _check(job: Job) -> None:

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from expt.config.compose import Job
 from expt.config.declarations import TAKES_KEY, TARGETS_KEY, batches_per_step, metrics_for, task_of
 from expt.config.instantiate import bind_part
 from expt.config.outputs import model_outputs
+from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.parts.data.scale import Scale
 from expt.parts.models.links import link_function
@@ -197,6 +198,7 @@ def make_objective(job: Job, dataset: Dataset) -> Objective:
     config, task = job.config, task_of(job, dataset.task)
     node, weights = config.loss, class_weights(job, dataset)
     loss = bind_part(node if weights is None else {**node, CLASS_WEIGHTS: weights}, "loss")
+    _check_required(loss, "loss", dataset, supplied=())
     scale = output_scale(job, dataset, task)
     link = model_outputs(config.loss, task).link
     predict = link_function(link)
@@ -220,8 +222,36 @@ def _make_metric(
 ) -> Function:
     if node.get("positive") is not None and dataset.class_names:
         node = {**node, "positive": class_number(dataset, node["positive"], f"metric.{name}")}
-    metric = with_targets_cast(bind_part(node, f"metric.{name}"))
+    made = bind_part(node, f"metric.{name}")
+    _check_required(
+        made, f"metric.{name}", dataset, () if dataset.train.weights is None else ("weights",)
+    )
+    metric = with_targets_cast(made)
     return with_log_odds(metric, link) if TAKES_KEY in node else metric
+
+
+def _check_required(
+    function: Function, where: str, dataset: Dataset, supplied: Sequence[str]
+) -> None:
+    """Checks that a loss or metric needs no argument except targets, outputs and supplied ones.
+
+    Raises:
+        UserError: It has another argument without a default and without a value in the config.
+    """
+    parameters = list(inspect.signature(function).parameters.values())[2:]
+    for one in parameters:
+        is_single = one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+        if not is_single or one.default is not one.empty or one.name in supplied:
+            continue
+        if one.name == "weights" and where != "loss":
+            raise UserError(
+                f"{where}: data={dataset.name} has no weights of examples, but the argument "
+                "`weights` is required. Give it the default None: weights=None"
+            )
+        raise UserError(
+            f"{where}.{one.name} is required but has no value. Add it to the yaml, or set it with "
+            f"+{where}.{one.name}=…"
+        )
 
 
 def output_scale(job: Job, dataset: Dataset, task: str) -> Scale | None:

@@ -49,9 +49,7 @@ def preflight(
     _check_link(model, objective, batch.targets, outputs)
     notes = check_loss(objective.loss, batch.targets, outputs)
     for name, metric in objective.metrics.items():
-        shape = tuple(tf.convert_to_tensor(metric(batch.targets, outputs)).shape)
-        if shape != ():
-            raise UserError(f"metric.{name}: it returned the shape {shape}; expected one number.")
+        _check_number(name, metric(batch.targets, outputs))
         check_metric(name, metric, batch.targets, outputs)
     if batch.weights is not None:
         notes += [
@@ -59,6 +57,25 @@ def preflight(
             for name in objective.unweighted
         ]
     return notes
+
+
+def _check_number(name: str, value: Any) -> None:
+    """Checks that a metric has returned one number."""
+    try:
+        tensor = tf.convert_to_tensor(value)
+    except (TypeError, ValueError) as error:  # such as None
+        raise UserError(
+            f"metric.{name}: it returned {_kind(value)}; expected one number."
+        ) from error
+    if tensor.dtype == tf.string:
+        raise UserError(f"metric.{name}: it returned text; expected one number.")
+    if tensor.shape != ():
+        shape = tuple(tensor.shape)
+        raise UserError(f"metric.{name}: it returned the shape {shape}; expected one number.")
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"a value of the type {type(value).__name__}"
 
 
 def check_values(loss: Any, size: int) -> tf.Tensor:
@@ -75,6 +92,11 @@ def check_values(loss: Any, size: int) -> tf.Tensor:
         UserError: The values or weights have another shape, or a value is not finite.
     """
     values, weights = values_and_weights(loss)
+    if not tf.is_tensor(values):
+        raise UserError(
+            f"loss: it returned {_kind(values)}; expected a tensor with one value per example, "
+            f"{(size,)}, computed by operations of TensorFlow or Keras, which have gradients."
+        )
     if weights is not None and tuple(weights.shape) != (size,):
         raise UserError(
             f"loss: it returned weights of the shape {tuple(weights.shape)} for a batch of {size} "

@@ -84,7 +84,7 @@ class Program:
             UserError: The parts do not fit each other or the data (a wrong shape, a missing
                 gradient, a loss that is not finite), or the model can't be saved.
         """
-        with as_user_errors("the first batch can't be trained on"):
+        with as_user_errors("the first batch can't be trained on", self.job.config):
             batch = first_batch(self.dataset)
             # The `check` of a user's learner may return None when it has no notes.
             notes = self.learner.check(batch, self.dataset) or ()

@@ -37,6 +37,7 @@ from expt.runs.recorded_data import check_unchanged
 from expt.runs.records import RunRecord
 from expt.runs.run import Membership, PreviousRun, Run, Status
 from expt.runs.secrets import redacted
+from expt.train.backend import part_errors_as_run_errors
 from expt.train.checkpoint import CheckpointWriter
 from expt.train.doctor import diagnose
 from expt.train.executors import Executor
@@ -217,7 +218,8 @@ class Session:
         # FAILED by default, so that no exit can leave a run RUNNING.
         outcome: dict[str, Any] = {"status": Status.FAILED, "error": None}
         try:
-            with _disk_errors_as_run_errors(run.directory):
+            config = self.job.config
+            with part_errors_as_run_errors(config), _disk_errors_as_run_errors(run.directory):
                 yield
             outcome["status"] = Status.FINISHED
         except (KeyboardInterrupt, Terminated) as interrupted:
@@ -308,7 +310,8 @@ def _finish(executor: Executor, run: Run, recorder: Recorder) -> None:
     if target is not None and lowest >= target:
         raise RunError(
             f"the training loss did not fall below loop.target_loss={target} within {step} steps; "
-            f"its lowest was {lowest:.4g}."
+            f"its lowest was {lowest:.4g}. If the minimum of the loss is above {target}, set "
+            "loop.target_loss=… to a value above that minimum."
         )
 
 

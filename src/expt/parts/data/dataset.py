@@ -58,6 +58,9 @@ class Split:
             at least 0; an example of weight 0 is left out. If None, all count equally.
         hash_cache: Hashes of the inputs by the dtype in which they were computed, since several
             checks need the same ones.
+
+    Raises:
+        UserError: The inputs, targets or weights are not an array, such as a list.
     """
 
     inputs: NDArray[np.floating[Any]] | Stream
@@ -66,6 +69,15 @@ class Split:
     hash_cache: dict[str, NDArray[np.uint64]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+
+    def __post_init__(self) -> None:
+        for name in ("inputs", "targets", "weights"):
+            array = getattr(self, name)
+            if array is not None and not hasattr(array, "shape"):
+                raise UserError(
+                    f"data: the {name} of a split are a {type(array).__name__}; expected a NumPy "
+                    f"array, such as np.asarray({name})."
+                )
 
     def __len__(self) -> int:
         return int(self.inputs.shape[0])

@@ -52,7 +52,7 @@ class SingleExecutor:
             UserError: TensorFlow can't compile the step or the evaluation.
         """
         self.program = program
-        with as_user_errors("the step can't be compiled"):
+        with as_user_errors("the step can't be compiled", program.job.config):
             self._run_block = compile_block(program, first_step)
             self._evaluate = program.make_evaluate(program.dataset.validation)
             self._test = program.make_evaluate(program.dataset.test)

@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import keras
@@ -14,6 +13,7 @@ from expt.config.cadence import Cadence
 from expt.config.compose import Job
 from expt.config.hooks import EVERY_KEY
 from expt.config.instantiate import bind_part, call_part
+from expt.errors import UserError, hint
 from expt.record.recorder import Histogram, Image, Recorder, Scalars
 from expt.train.executors import Evaluated, Executor
 from expt.train.timeline import Timeline
@@ -72,7 +72,7 @@ class Moment:
     @property
     def values(self) -> Mapping[str, float]:
         """The latest value of every metric, by full name such as `train/loss`."""
-        return MappingProxyType(self._executor.state.progress.values)
+        return _ByName(self._executor.state.progress.values)
 
     @property
     def model(self) -> keras.Model:
@@ -89,7 +89,8 @@ class Moment:
         """
         # Cached, because several hooks may ask for it at one step.
         if self._evaluation is None:
-            self._evaluation = self._executor.evaluate_validation()
+            found = self._executor.evaluate_validation()
+            self._evaluation = replace(found, values=_ByName(found.values))
         return self._evaluation
 
     def log(self, values: Mapping[str, float]) -> None:
@@ -99,7 +100,8 @@ class Moment:
             values: Scalars by full name: a group, a slash, and the name, such as `weights/norm`.
 
         Raises:
-            ValueError: A name has no group, or the run itself records a metric of that name.
+            ValueError: A name has no group, the run itself records a metric of that name, or a
+                value is not one number.
         """
         evaluated = self._executor.program.learner.reported
         # `values` lacks the validation metrics until the first evaluation.
@@ -108,6 +110,7 @@ class Moment:
             _check_name(name)
             if name in own or name.startswith(_RESERVED):
                 raise ValueError(f"{name!r} is recorded by the run itself; expected another name.")
+            _check_value(name, values[name])
         self.recorder.write(Scalars.single(self.step, self.epoch, values))
 
     def log_histogram(self, name: str, values: NDArray[np.floating[Any]]) -> None:
@@ -134,6 +137,12 @@ class Moment:
             ValueError: The name has no group, or `pixels` has another type or shape.
         """
         _check_name(name)
+        if not isinstance(pixels, np.ndarray):
+            raise ValueError(
+                f"image {name!r}: got {type(pixels).__name__}; expected a NumPy array, uint8 of "
+                "shape [height, width, 3]. expt.record.figures.figure_to_pixels makes one of a "
+                "matplotlib figure."
+            )
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3:
             raise ValueError(
                 f"image {name!r}: got {pixels.dtype} of shape {list(pixels.shape)}; expected uint8 "
@@ -160,6 +169,29 @@ def _check_name(name: str) -> None:
     group, slash, rest = name.partition("/")
     if not (group and slash and rest):
         raise ValueError(f"{name!r} has no group; expected GROUP/NAME, such as weights/norm.")
+
+
+def _check_value(name: str, value: Any) -> None:
+    shape = list(np.shape(value))
+    try:
+        is_number = not shape and not isinstance(value, str) and isinstance(float(value), float)
+    except (TypeError, ValueError):
+        is_number = False
+    if not is_number:
+        kind = type(value).__name__ + (f" of shape {shape}" if shape else "")
+        raise ValueError(f"{name!r}: got {kind}; expected one number, such as float(x).")
+
+
+class _ByName(dict[str, float]):
+    """Values by name, whose error for an unknown name suggests the nearest one."""
+
+    def __missing__(self, name: str) -> float:
+        raise _UnknownNameError(f"there is no value {name!r}. {hint(str(name), self)}")
+
+
+class _UnknownNameError(KeyError):
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError itself quotes its message
 
 
 @dataclass(frozen=True)
@@ -216,5 +248,10 @@ def make_hooks(job: Job) -> list[Every]:
     for name, node in job.config.hook.items():
         arguments = {key: value for key, value in node.items() if key != EVERY_KEY}
         hook = call_part(bind_part(arguments, f"hook.{name}"), f"hook.{name}")
+        if not callable(hook):
+            raise UserError(
+                f"hook.{name}: {node['_target_']} has no method __call__; expected "
+                "def __call__(self, moment: Moment) -> None."
+            )
         made.append(Every(Cadence.parse(node[EVERY_KEY]), hook))
     return made
