@@ -3,16 +3,13 @@
 Importing this module imports TensorFlow; call `start_tensorflow` before.
 """
 
-import errno
 import logging
 import os
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -21,7 +18,7 @@ from expt.config.compose import Job
 from expt.config.hashes import identity
 from expt.config.schema import Mode
 from expt.config.sources import Code, check_imported, code_of
-from expt.errors import RunError, Terminated
+from expt.errors import RunError
 from expt.parts.data.dataset import Dataset
 from expt.parts.models.links import with_link
 from expt.record.histograms import HISTOGRAMS
@@ -32,14 +29,11 @@ from expt.record.replay import IMAGES
 from expt.runs.atomic import synchronize
 from expt.runs.changed_code import check_code
 from expt.runs.directories import locked
-from expt.runs.environment import peak_memory
 from expt.runs.recorded_data import check_unchanged
 from expt.runs.records import RunRecord
-from expt.runs.run import Membership, PreviousRun, Run, Status
-from expt.runs.secrets import redacted
-from expt.train.backend import part_errors_as_run_errors
+from expt.runs.run import Membership, PreviousRun, Run
 from expt.train.checkpoint import CheckpointWriter
-from expt.train.doctor import diagnose
+from expt.train.closing import closing, disk_errors_as_run_errors
 from expt.train.executors import Executor
 from expt.train.executors.single import SingleExecutor
 from expt.train.hooks import Every, make_hooks
@@ -114,7 +108,10 @@ class Session:
                 rate_note = resumption.restore(executor.state, executor.program.timeline)
             run = self._begin(executor, code, rate_note, notes)
             recorder = self._recorder(executor, phases)
-            with deferred_signals() as interruption, self._closing(executor, run, recorder):
+            with (
+                deferred_signals() as interruption,
+                closing(executor, run, recorder, is_last=self.sweep is None),
+            ):
                 recorder.open(run)
                 with (
                     _saving_best_model(executor, run),
@@ -163,7 +160,7 @@ class Session:
     ) -> Run:
         """Writes run.json, and returns the new or resumed run."""
         job, dataset, directory = self.job, self.dataset, self.directory
-        with _disk_errors_as_run_errors(directory):
+        with disk_errors_as_run_errors(directory):
             if self.previous is None:
                 learner = executor.program.learner
                 run = new_run(job, dataset, directory, learner, code, self.sweep)
@@ -208,38 +205,6 @@ class Session:
             saving = checkpointing(cadence, executor.state, writer, of_run)
             # Checkpoints come last: a resumed run does not call the hooks of the saved step again.
             yield [*hooks, images, *finding, *profile, stack.enter_context(saving)]
-
-    @contextmanager
-    def _closing(self, executor: Executor, run: Run, recorder: Recorder) -> Iterator[None]:
-        """Closes the run and its recorder, with the status that corresponds to how the block ended.
-
-        The training doctor examines it, unless it was interrupted.
-        """
-        # FAILED by default, so that no exit can leave a run RUNNING.
-        outcome: dict[str, Any] = {"status": Status.FAILED, "error": None}
-        try:
-            config = self.job.config
-            with part_errors_as_run_errors(config), _disk_errors_as_run_errors(run.directory):
-                yield
-            outcome["status"] = Status.FINISHED
-        except (KeyboardInterrupt, Terminated) as interrupted:
-            outcome |= {"status": Status.KILLED, "error": type(interrupted).__name__}
-            raise
-        except (Exception, SystemExit) as failure:
-            outcome["error"] = redacted(f"{type(failure).__name__}: {failure}")
-            outcome["traceback"] = redacted("".join(traceback.format_exception(failure)))
-            _log.info("the run failed", exc_info=failure)
-            raise
-        finally:
-            # The status is written before the sinks are completed, which can take long. `closed` is
-            # written after them: if it is missing, `expt.resume` completes the run.
-            _update_record(run, **outcome, ended=time.time(), peak_memory=peak_memory())
-            if self.job.config.doctor and outcome["status"] is not Status.KILLED:
-                _examine(executor, run)
-            recorder.close(outcome["status"])
-            # A job of a sweep is marked as closed by the sweep.
-            if self.sweep is None:
-                _update_record(run, closed=True)
 
     def _before_checkpoint(self) -> None:
         """Writes the journal, the images and the histograms to the disk."""
@@ -313,33 +278,3 @@ def _finish(executor: Executor, run: Run, recorder: Recorder) -> None:
             f"its lowest was {lowest:.4g}. If the minimum of the loss is above {target}, set "
             "loop.target_loss=… to a value above that minimum."
         )
-
-
-def _examine(executor: Executor, run: Run) -> None:
-    """Records what the training doctor finds."""
-    found = diagnose(executor, run)
-    _update_record(run, findings=[asdict(finding) for finding in found])
-
-
-def _update_record(run: Run, **values: Any) -> None:
-    """Updates run.json; a failure is logged, because the run must be closed in any case."""
-    try:
-        run.update(**values)
-    except OSError as error:
-        names = ", ".join(values)
-        _log.warning("run.json can't be written; it lacks %s: %s", names, error)
-
-
-@contextmanager
-def _disk_errors_as_run_errors(directory: Path) -> Iterator[None]:
-    """Re-raises the errors of a full disk or quota as `RunError`, with the way to continue."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise RunError(
-            f"{error.filename or directory} can't be written: {error.strerror}. All records so far "
-            "are intact.\nFree some disk space.\n"
-            f"To continue: python -m expt.resume {directory}"
-        ) from error
