@@ -183,7 +183,7 @@ def test_every_probe_supports_task() -> None:
     overrides = ["model=gan", "loss=binary_crossentropy", "probe=[weights,curvature]"]
     (job,), _ = compose_jobs(overrides, None, multirun=False)
     expected = (
-        r"probe=\[curvature\] .* generation, .* model=gan\. Probes .*: gradients, .*, weights\."
+        r"probe=\[curvature\] .* generation, .* model=gan\. Probes .*: activations, gradients, .*, weights\."
     )
     with pytest.raises(UserError, match=expected):
         check_task(job, "classification")

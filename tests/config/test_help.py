@@ -41,7 +41,7 @@ def test_a_narrow_terminal_is_respected(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_without_options_it_shows_all_groups_and_the_keys_of_the_defaults() -> None:
     lines = _help()
-    assert "recorder: mlflow, tensorboard" in lines
+    assert "recorder: mlflow, tensorboard, visdom" in lines
     assert any(line.startswith("act: celu, elu, ") and "tanh" in line for line in lines)
     for key in (
         "  seed: 0 ",

@@ -94,9 +94,7 @@ def test_nested_target_cannot_run_program(tmp_path: Path) -> None:
     ],
 )
 def test_nested_targets_are_rejected(hidden: Any) -> None:
-    with pytest.raises(
-        UserError, match=r"act\.activation.*os\.system.*(not allowed|expected MODULE)"
-    ):
+    with pytest.raises(UserError, match=r"act\.activation.*os\.system.*not allowed"):
         bind_part({"_target_": "keras.layers.Activation", "activation": hidden}, "act")
 
 

@@ -25,11 +25,11 @@ class TestSinks:
     def test_sinks_are_made_once(self, sinks: Sinks) -> None:
         first = sinks(compose_one("recorder=[tensorboard]"))
         again = sinks(compose_one("recorder=[tensorboard]", "seed=3"))
-        assert len(first) == 2
+        assert len(first) == 3  # TensorBoard, images and histograms
         assert all(one is other for one, other in zip(first, again, strict=True))
 
-    def test_images_are_always_recorded(self, sinks: Sinks) -> None:
-        assert len(sinks(compose_one("recorder=[]"))) == 1
+    def test_images_and_histograms_are_always_recorded(self, sinks: Sinks) -> None:
+        assert len(sinks(compose_one("recorder=[]"))) == 2
 
     def test_argument_that_is_not_accepted_is_named(self, sinks: Sinks) -> None:
         job = compose_one("recorder=[tensorboard]", _UNKNOWN)

@@ -82,7 +82,7 @@ def test_momentum_applies_to_every_batch_normalization() -> None:
         ),
         ((32, 32, 3), {"name": "ResNet51"}, r"Did you mean 'ResNet50'"),
         ((32, 32, 3), {"name": 5}, r"model\.name=5"),
-        ((32, 32, 3), {"momentum": 1.0}, r"model\.momentum=1\.0: expected a number from 0"),
+        ((32, 32, 3), {"momentum": 1.0}, r"model\.momentum=1\.0: expected a number of at least 0"),
         ((32, 32, 3), {"momentum": "slow"}, r"model\.momentum=slow"),
         ((64,), {}, r"model=keras_application needs images .* \(64,\)"),
     ],
