@@ -153,6 +153,12 @@ def test_both_losses_that_rise_are_no_overfitting() -> None:
     assert not found("overfitting", facts(rising))
 
 
+def test_training_loss_above_that_of_validation_is_no_overfitting() -> None:
+    # As with much dropout, which is off in validation.
+    above = {**overfitted(1.0), "train/loss": by_step(np.linspace(5.0, 2.5, NUM_STEPS))}
+    assert not found("overfitting", facts(above))
+
+
 def test_remedy_for_model_with_dropout() -> None:
     finding = found("overfitting", facts(overfitted(1.0), {"model.dropout": 0.2}))
     assert finding is not None
