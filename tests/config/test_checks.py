@@ -182,7 +182,10 @@ def test_error_lists_losses_that_support_task() -> None:
 def test_every_probe_supports_task() -> None:
     overrides = ["model=gan", "loss=binary_crossentropy", "probe=[weights,curvature]"]
     (job,), _ = compose_jobs(overrides, None, multirun=False)
-    expected = r"probe=\[curvature\] .* generation, .* model=gan\. Probes .*: activations, gradients, .*, weights\."
+    expected = (
+        r"probe=\[curvature\] .* generation, .* model=gan\. "
+        r"Probes .*: activations, gradients, .*, weights\."
+    )
     with pytest.raises(UserError, match=expected):
         check_task(job, "classification")
     (job,), _ = compose_jobs(["probe=[curvature]"], None, multirun=False)

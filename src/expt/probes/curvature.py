@@ -56,7 +56,8 @@ class Curvature:
         """Records eigenvalues and trace at the current weights.
 
         Raises:
-            UserError: The networks have several losses.
+            UserError: The networks have several losses, or TensorFlow has no second derivative of
+                an operation in them.
         """
         if subject.num_losses > 1:
             raise UserError(
@@ -66,7 +67,14 @@ class Curvature:
         product = self._hessian(subject)
         random = np.random.default_rng((self._seed, moment.step))
         size = sum(int(np.prod(weight.shape)) for weight in subject.weights)
-        space = lanczos(product, random.standard_normal(size, np.float32), self._iterations)
+        start = random.standard_normal(size, np.float32)
+        try:
+            space = lanczos(product, start, self._iterations)
+        except LookupError as error:  # raised while the graph is traced
+            raise UserError(
+                f"probe=[curvature]: TensorFlow has no second derivative of an operation in the "
+                f"model ({error}), such as that of act=softsign. Leave curvature out of probe=[…]."
+            ) from error
         samples = (_rademacher(random, size) for _ in range(self._samples))
         logged = {
             "curvature/largest_eigenvalue": float(space.eigenvalues[-1]),
