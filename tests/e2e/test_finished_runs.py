@@ -144,7 +144,7 @@ class TestPredict:
         done = run_here(*given, folder=folder, command="predict")
         assert (done.code, done.error) == (0, "")
         assert "300 predictions written to" in done.out
-        assert "probabilities of the classes 0, 1, 2, 3, 4, 5, 6, 7 and 2 more" in done.out
+        assert "probabilities of the classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9" in done.out
         model = keras.saving.load_model(run_in(folder) / "model.keras")
         expected = model(images(300)).numpy()
         logits = model.layers[-2](images(300)).numpy().astype(np.float64)

@@ -303,10 +303,11 @@ class TestSecrets:
             "    logging.getLogger('mine').warning('with %s', os.environ['MY_TOKEN'])\n"
             "    raise RuntimeError('bad ' + os.environ['MY_TOKEN'])\n"
         )
-        environment = self.ENVIRONMENT | {"EXPT_ALLOW": "my_losses"}
+        environment = self.ENVIRONMENT | {"EXPT_ALLOW": "my_losses", "HYDRA_FULL_ERROR": "1"}
         arguments = ("loss._target_=my_losses.leaky", "loop.compile=eager", *_QUICK)
         done = run_command(*arguments, folder=tmp_path, environment=environment)
-        assert done.code == 1
+        assert done.code == 2
+        assert "Traceback" in done.error
         assert "RuntimeError: bad ***" in done.error
         assert "with ***" in done.error
         self._assert_hidden(done, tmp_path)
