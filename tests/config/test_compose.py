@@ -33,7 +33,7 @@ def expand(*overrides: str) -> list[tuple[str, ...]]:
             ["optimizer.lr", "mean 'learning_rate'?", "amsgrad, beta_1, beta_2, clipnorm"],
         ),
         ("model.unit=[3]", ["model.unit", "mean 'units'?", "dropout"]),
-        ("sede=1", ["sede", "mean 'seed'?", "act, data, hook, launcher, loop"]),
+        ("sede=1", ["sede", "mean 'seed'?", "act, data, doctor, hook, launcher, loop"]),
         ("acct=relu", ["acct", "mean 'act'?"]),
         ("loop.epoch=3", ["loop.epoch", "mean 'epochs'?", "compile", "eval_every", "steps"]),
         ("loop.epochs=abc", ["loop.epochs", "abc"]),
@@ -219,7 +219,7 @@ def test_job_has_plain_resolved_values() -> None:
     assert job.config.loop.compile == "xla"
     values = job.config.to_mapping()
     assert type(values["loop"]["compile"]) is str
-    assert all(type(node) in (dict, str, int) for node in values.values())
+    assert all(type(node) in (dict, str, int, bool) for node in values.values())
     assert all(type(node) is dict for node in job.config.metric.values())
     assert "hydra" not in values
     for frozen, name in ((job, "config"), (job.config, "seed"), (job.config.loop, "epochs")):
