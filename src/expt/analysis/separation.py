@@ -43,13 +43,13 @@ def describe_separation(variants: Sequence[Variant]) -> list[str]:
     if abs(one[name] - other[name]) < _LEAST:
         return []
     quantity, _, layer = name.partition("/")
-    told = [
+    descriptions = [
         f"{format_value(10 ** values[name])} with {label or 'the other'}"
         for values, label in zip((one, other), labels(measured), strict=True)
     ]
     return [
         f"Inside the model, {plain(quantity)} of the layer {plain(layer)} separates them most: "
-        f"{' and '.join(told)}, as the median over the steps."
+        f"{' and '.join(descriptions)}, as the median over the steps."
     ]
 
 
