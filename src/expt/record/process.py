@@ -79,7 +79,7 @@ class ProcessRecorder:
     """
 
     limits_closing = True
-    """Tells `BackgroundRecorder` to wait for `close` without a timeout: `close` has its own."""
+    """`BackgroundRecorder` waits for `close` without a timeout, since `close` has its own."""
 
     def __init__(
         self,

@@ -34,14 +34,14 @@ def supervised_terms(
         )
         # Persistent, as it is read once for each term.
         tape = tf.GradientTape(persistent=True, watch_accessed_variables=False)
-        with tape, Stateless(*given) as run:
+        with tape, Stateless(*given) as scope:
             tape.watch(weights)
             outputs = outputs_of(model, batch.inputs, training=True)
             data = mean_loss(mixed_loss(loss, batch, outputs), batch.weights)
-            penalties = penalties_of(model, run)
+            penalties = penalties_of(model, scope)
             values = {"data": data, **{f"penalty.{name}": p for name, p in penalties.items()}}
             scaled = {name: optimizer.scale_loss(value) for name, value in values.items()}
-        sources = run.weights()
+        sources = scope.weights()
         return {
             name: Term(value, tape.gradient(scaled[name], sources))
             for name, value in values.items()
@@ -76,7 +76,7 @@ def adversarial_terms(
             list(zip(states, state_values, strict=True)),
         )
         tape = tf.GradientTape(persistent=True, watch_accessed_variables=False)
-        with tape, Stateless(*given) as run:
+        with tape, Stateless(*given) as scope:
             tape.watch(weights)
             pair = adversarial_losses(generator, discriminator, loss, batch, noise_seed)
             scaled = [
@@ -84,7 +84,7 @@ def adversarial_terms(
                 discriminator_optimizer.scale_loss(pair.real / 2),
                 discriminator_optimizer.scale_loss(pair.generated / 2),
             ]
-        sources = run.weights()
+        sources = scope.weights()
         none = [None] * len(sources)
         of_generator = tape.gradient(scaled[0], sources[:count])
         of_real, of_generated = (tape.gradient(one, sources[count:]) for one in scaled[1:])
@@ -97,21 +97,21 @@ def adversarial_terms(
     return terms_of
 
 
-def penalties_of(model: keras.Model, run: Stateless) -> dict[str, tf.Tensor]:
+def penalties_of(model: keras.Model, scope: Stateless) -> dict[str, tf.Tensor]:
     """Returns the losses that each layer of a model added in its last call, by the layer's name.
 
     Their sum is `expt.train.objective.penalty_of`.
 
     Args:
         model: The model.
-        run: The context of the call.
+        scope: The context of the call.
     """
     found: dict[str, list[tf.Tensor]] = {}
     for layer in model._flatten_layers():
         # Keras has no public name for the losses of a layer without those of the layers inside.
         for loss in layer._get_own_losses():
             found.setdefault(layer.name, []).append(loss)
-    for variable, value in zip(model.trainable_variables, run.weights(), strict=True):
+    for variable, value in zip(model.trainable_variables, scope.weights(), strict=True):
         if variable.regularizer is not None:
             found.setdefault(layer_name(variable), []).append(variable.regularizer(value))
     return {
