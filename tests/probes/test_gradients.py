@@ -41,9 +41,9 @@ def test_noise_is_that_between_batches() -> None:
 def test_noise_scale_of_known_distribution() -> None:
     draw = np.random.default_rng(1)
     # Examples' gradients have the mean 1 in 50 directions and the variance 9 in each.
-    gradients = [1 + 3 / np.sqrt(16) * draw.normal(size=50) for _ in range(4000)]
+    gradients = 1 + 3 / np.sqrt(16) * draw.normal(size=(4000, 50))
     assert noise_scale(gradients, 16) == pytest.approx(9 * 50 / 50, rel=0.05)
-    assert noise_scale([np.ones(3), -np.ones(3)], 4) is None
+    assert noise_scale(np.array([[1.0, 1.0], [-1.0, -1.0]]), 4) is None
 
 
 def test_a_step_is_compared_with_the_one_before() -> None:

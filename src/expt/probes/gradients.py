@@ -1,14 +1,16 @@
 """The probe of gradients and updates, layer by layer."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from expt.probes.probe import Examples, ProbeMoment, Subject
 
-Arrays = Sequence[NDArray[np.floating[Any]]]
+Vector = NDArray[np.float64]
+"""A number for each weight, shape [weights], layer after layer."""
 _ALL = "all"
 
 
@@ -39,107 +41,114 @@ class Gradients:
 
     def __init__(self, histograms: bool = True) -> None:
         self._histograms = histograms
-        self._before: tuple[int, Arrays, Arrays] | None = None
+        self._before: tuple[int, Vector, Vector] | None = None
         self._compute: Any = None
 
     def before(self, moment: ProbeMoment, subject: Subject) -> None:
         """Keeps the weights and their gradient, for the comparison with those of the next step."""
-        values = [value.numpy() for value in subject.values()]
-        self._before = moment.step, values, self._gradient(subject, subject.batches[0])
+        gradient = self._gradient(subject, subject.batches[0])
+        self._before = moment.step, _weights(subject), gradient
 
     def __call__(self, moment: ProbeMoment, subject: Subject) -> None:
         """Records the gradients at the current weights."""
-        of_batches = [self._gradient(subject, batch) for batch in subject.batches]
-        gradients = _mean(of_batches)
-        logged = {**_sizes(subject, gradients), **_noise(subject, of_batches, gradients)}
+        slices = _slices(subject)
+        of_batches = np.stack([self._gradient(subject, batch) for batch in subject.batches])
+        mean = of_batches.mean(axis=0)
+        logged = {**_sizes(slices, mean), **_noise(slices, of_batches, mean)}
+        if subject.num_losses == 1 and len(of_batches) > 1:
+            scale = noise_scale(of_batches, int(subject.batches[0].inputs.shape[0]))
+            if scale is not None:
+                logged["gradient_noise/scale"] = scale
         if self._before is not None and self._before[0] == moment.step - 1:
             _, weights, before = self._before
-            logged |= _cosines(subject, of_batches[0], before)
-            values = [value.numpy() for value in subject.values()]
-            logged |= _update_ratios(subject, values, weights)
+            logged |= _cosines(slices, of_batches[0], before)
+            logged |= _update_ratios(slices, _weights(subject), weights)
         self._before = None
         moment.log({name: value for name, value in logged.items() if np.isfinite(value)})
         if self._histograms:
-            for layer, positions in subject.layers.items():
-                moment.log_histogram(f"gradients/{layer}", _flat(gradients, positions))
+            for layer in subject.layers:
+                moment.log_histogram(f"gradients/{layer}", mean[slices[layer]])
 
-    def _gradient(self, subject: Subject, batch: Examples) -> Arrays:
+    def _gradient(self, subject: Subject, batch: Examples) -> Vector:
         if self._compute is None:
             # One graph for all batches, which is traced once.
             self._compute = subject.compiled(
-                lambda batch: subject.gradients(subject.values(), batch)[1]
+                lambda batch: _joined(subject, subject.gradients(subject.values(), batch)[1])
             )
-        return [gradient.numpy() for gradient in self._compute(batch)]
+        return np.asarray(self._compute(batch), np.float64)
 
 
-def _mean(of_batches: Sequence[Arrays]) -> Arrays:
-    return [
-        np.mean([gradient.astype(np.float64) for gradient in gradients], axis=0)
-        for gradients in zip(*of_batches, strict=True)
-    ]
+def _joined(subject: Subject, tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Returns all numbers of tensors in the shapes of the weights, shape [weights]."""
+    ordered = [tensors[one] for positions in subject.layers.values() for one in positions]
+    return tf.concat([tf.reshape(tensor, [-1]) for tensor in ordered], axis=0)
 
 
-def _flat(arrays: Arrays, positions: Sequence[int]) -> NDArray[np.float64]:
-    """Returns all numbers of some arrays, shape [numbers]."""
-    return np.concatenate([np.asarray(arrays[one], np.float64).ravel() for one in positions])
+def _weights(subject: Subject) -> Vector:
+    return np.asarray(_joined(subject, subject.values()), np.float64)
 
 
-def _groups(subject: Subject) -> Iterator[tuple[str, Sequence[int]]]:
-    """Yields the positions of each layer's weights, and at last those of all weights."""
-    yield from subject.layers.items()
-    yield _ALL, range(len(subject.weights))
+def _slices(subject: Subject) -> Mapping[str, slice]:
+    """Returns the part of a vector that each layer has, and at last that of all layers."""
+    sizes = [weight.numpy().size for weight in subject.weights]
+    found, start = {}, 0
+    for layer, positions in subject.layers.items():
+        end = start + sum(sizes[one] for one in positions)
+        found[layer], start = slice(start, end), end
+    return {**found, _ALL: slice(0, start)}
 
 
-def _sizes(subject: Subject, gradients: Arrays) -> Mapping[str, float]:
-    found = {}
-    for layer, positions in _groups(subject):
-        values = _flat(gradients, positions)
-        found[f"gradient_norm/{layer}"] = float(np.linalg.norm(values))
-        found[f"gradient_mean_abs/{layer}"] = float(np.abs(values).mean())
-    return found
+def _norms(slices: Mapping[str, slice], vector: Vector) -> Mapping[str, float]:
+    """Returns the L2 norm of each layer's part of a vector."""
+    return {layer: float(np.linalg.norm(vector[part])) for layer, part in slices.items()}
 
 
-def _cosines(subject: Subject, now: Arrays, before: Arrays) -> Mapping[str, float]:
-    found = {}
-    for layer, positions in _groups(subject):
-        one, other = _flat(now, positions), _flat(before, positions)
-        norms = np.linalg.norm(one) * np.linalg.norm(other)
-        if norms > 0:  # else the angle is undefined
-            found[f"gradient_cosine/{layer}"] = float(one @ other / norms)
-    return found
+def _sizes(slices: Mapping[str, slice], gradient: Vector) -> Mapping[str, float]:
+    norms, sizes = _norms(slices, gradient), np.abs(gradient)
+    return {
+        **{f"gradient_norm/{layer}": norm for layer, norm in norms.items()},
+        **{
+            f"gradient_mean_abs/{layer}": float(sizes[part].mean())
+            for layer, part in slices.items()
+        },
+    }
 
 
-def _update_ratios(subject: Subject, now: Arrays, before: Arrays) -> Mapping[str, float]:
-    found = {}
-    for layer, positions in _groups(subject):
-        old = _flat(before, positions)
-        if norm := np.linalg.norm(old):
-            found[f"update_ratio/{layer}"] = float(
-                np.linalg.norm(_flat(now, positions) - old) / norm
-            )
-    return found
+def _cosines(slices: Mapping[str, slice], now: Vector, before: Vector) -> Mapping[str, float]:
+    one, other = _norms(slices, now), _norms(slices, before)
+    return {
+        f"gradient_cosine/{layer}": float(now[part] @ before[part] / (one[layer] * other[layer]))
+        for layer, part in slices.items()
+        if one[layer] * other[layer] > 0  # else the angle is undefined
+    }
 
 
-def _noise(subject: Subject, of_batches: Sequence[Arrays], mean: Arrays) -> Mapping[str, float]:
-    """Returns the signal-to-noise ratio of each layer, and the noise scale."""
-    count = len(of_batches)
-    if count < 2:
+def _update_ratios(slices: Mapping[str, slice], now: Vector, before: Vector) -> Mapping[str, float]:
+    moved, norms = _norms(slices, now - before), _norms(slices, before)
+    return {
+        f"update_ratio/{layer}": moved[layer] / norms[layer] for layer in slices if norms[layer] > 0
+    }
+
+
+def _noise(
+    slices: Mapping[str, slice], of_batches: NDArray[np.float64], mean: Vector
+) -> Mapping[str, float]:
+    """Returns the signal-to-noise ratio of each layer."""
+    if len(of_batches) < 2:
         return {}
-    found = {}
-    for layer, positions in _groups(subject):
-        each = np.stack([_flat(gradients, positions) for gradients in of_batches])
-        spread = np.linalg.norm(each.std(axis=0, ddof=1))
-        if spread > 0:
-            found[f"gradient_snr/{layer}"] = float(np.linalg.norm(_flat(mean, positions)) / spread)
-    if subject.num_losses == 1:
-        size = int(subject.batches[0].inputs.shape[0])
-        scale = noise_scale([_flat(one, range(len(mean))) for one in of_batches], size)
-        if scale is not None:
-            found["gradient_noise/scale"] = scale
-    return found
+    signal, noise = _norms(slices, mean), [_norms(slices, one) for one in of_batches - mean]
+    deviation = {
+        layer: float(np.linalg.norm([one[layer] for one in noise])) / (len(noise) - 1) ** 0.5
+        for layer in slices
+    }
+    return {
+        f"gradient_snr/{layer}": signal[layer] / deviation[layer]
+        for layer in slices
+        if deviation[layer] > 0
+    }
 
 
-def noise_scale(gradients: Sequence[NDArray[np.float64]], size: int) -> float | None:
+def noise_scale(gradients: NDArray[np.float64], size: int) -> float | None:
     """Returns the simple noise scale tr(Σ) / |G|², estimated without bias in both factors.
 
     With n batches of b examples, |G|² ≈ (n b |ḡ|² - b m) / (n b - b) and
@@ -147,7 +156,7 @@ def noise_scale(gradients: Sequence[NDArray[np.float64]], size: int) -> float | 
     gradients and ḡ their mean (arXiv:1812.06162, equations A.2 and A.3).
 
     Args:
-        gradients: The gradient of each batch, shape [weights]; at least two.
+        gradients: The gradients of at least two batches, shape [batches, weights].
         size: The number of examples in a batch.
 
     Returns:
