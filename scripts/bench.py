@@ -14,8 +14,9 @@ closed; fit's figure stays.
 
 The row `image-folder` compares expt with itself: the same 20,000 small PNG files, streamed from
 disk against held in memory as one array. The rows `…-saving` compare it with itself, too: a
-checkpoint after every epoch against none but the last; and so do the rows `…-probes` and
-`…-curvature`: probes after every epoch, of 100 steps, against none. The first call of a probe,
+checkpoint after every epoch against none but the last. So do the rows `…-probes`, `…-curvature`
+and `…-doctor`, with as many examples as MNIST: probes after every epoch, of 390 steps, against none,
+and the default rules of the training doctor against `doctor=false`. The first call of a probe,
 which traces its graph, counts.
 """
 
@@ -54,6 +55,8 @@ class Row:
 _MNIST = ("data=mnist", "data.num_validation=1280")
 _MNIST_MLP = (*_MNIST, "model.units=[256,256]")
 _MNIST_CNN = (*_MNIST, "model=cnn")
+_SEEN_MLP = ("data=mnist", "data.path=data/whole", "model.units=[256,256]")
+_SEEN_CNN = ("data=mnist", "data.path=data/whole", "model=cnn")
 _PROBES = "probe=[gradients,activations]"
 _CIFAR = ("data=cifar10", "data.num_validation=1280")
 _OF_FILES = ("model=cnn", "data.batch_size=128")
@@ -73,10 +76,12 @@ ROWS = {
     ),
     "digits-saving": Row((), 200, against=("loop.save_every=null",)),
     "mnist-saving": Row(_MNIST_MLP, 10, against=(*_MNIST_MLP, "loop.save_every=null")),
-    "mnist-mlp-probes": Row((*_MNIST_MLP, _PROBES), 60, against=_MNIST_MLP),
-    "mnist-cnn-probes": Row((*_MNIST_CNN, _PROBES), 12, against=_MNIST_CNN),
-    "mnist-mlp-curvature": Row((*_MNIST_MLP, "probe=[curvature]"), 60, against=_MNIST_MLP),
-    "mnist-cnn-curvature": Row((*_MNIST_CNN, "probe=[curvature]"), 12, against=_MNIST_CNN),
+    "mnist-mlp-probes": Row((*_SEEN_MLP, _PROBES), 20, against=_SEEN_MLP),
+    "mnist-cnn-probes": Row((*_SEEN_CNN, _PROBES), 5, against=_SEEN_CNN),
+    "mnist-mlp-curvature": Row((*_SEEN_MLP, "probe=[curvature]"), 20, against=_SEEN_MLP),
+    "mnist-cnn-curvature": Row((*_SEEN_CNN, "probe=[curvature]"), 5, against=_SEEN_CNN),
+    "mnist-mlp-doctor": Row(_SEEN_MLP, 20, against=(*_SEEN_MLP, "doctor=false")),
+    "mnist-cnn-doctor": Row(_SEEN_CNN, 5, against=(*_SEEN_CNN, "doctor=false")),
 }
 
 
@@ -93,8 +98,9 @@ def main() -> None:
         print(json.dumps(_measure(args.child, ROWS[args.rows[0]])))
         return
     with tempfile.TemporaryDirectory() as folder:
-        _write_arrays(Path(folder), "mnist", (28, 28))
-        _write_arrays(Path(folder), "cifar10", (32, 32, 3))
+        _write_arrays(Path(folder) / "data/mnist", 14_080, (28, 28))
+        _write_arrays(Path(folder) / "data/whole", 60_000, (28, 28))
+        _write_arrays(Path(folder) / "data/cifar10", 14_080, (32, 32, 3))
         if "image-folder" in args.rows:
             _write_images(Path(folder))
         _print_table(args.rows, args.rounds, Path(folder))
@@ -131,12 +137,12 @@ def _child(side: str, name: str, folder: Path) -> dict[str, float]:
     return result
 
 
-def _write_arrays(folder: Path, name: str, shape: tuple[int, ...]) -> None:
+def _write_arrays(folder: Path, num_train: int, shape: tuple[int, ...]) -> None:
     arrays: dict[str, Any] = {}
-    for part, count in (("train", 14_080), ("test", 1_280)):
+    for part, count in (("train", num_train), ("test", 1_280)):
         arrays[f"x_{part}"], arrays[f"y_{part}"] = _examples(count, shape)
-    (folder / "data" / name).mkdir(parents=True)
-    np.savez(folder / "data" / name / f"{name}.npz", **arrays)
+    folder.mkdir(parents=True)
+    np.savez(folder / f"{folder.name}.npz", **arrays)
 
 
 def _write_images(folder: Path) -> None:

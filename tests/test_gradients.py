@@ -51,6 +51,10 @@ def test_only_named_groups_are_drawn_and_earlier_files_replaced(
     assert names == ["act_tanh.png", "files.txt", "index.html"]
     assert "loss=" not in done.out
     _check_recorded(tmp_path)
+    latest = run_here("latest", folder=tmp_path, command="resume")
+    assert (latest.code, "latest: there are no runs" in latest.error) == (2, True)
+    named = run_here("gradients", folder=tmp_path, command="resume")
+    assert (named.code, "expt.gradients has none" in named.error) == (2, True)
 
 
 def _check_recorded(folder: Path) -> None:

@@ -20,9 +20,10 @@ from conftest import Train
 from expt.config.location import config_directory
 from expt.errors import RunError, UserError
 from expt.record import visdom as recorder_module
+from expt.record.histograms import HistogramRecorder
 from expt.record.images import ImageRecorder
 from expt.record.journal import FILE_NAME, Journal, complete_size
-from expt.record.recorder import Fanout, Image, Scalars
+from expt.record.recorder import Fanout, Histogram, Image, Record, Scalars
 from expt.record.visdom import PORT, VisdomRecorder
 from expt.runs.run import Run, Status
 from expt.servers.interface import PORTS
@@ -54,6 +55,10 @@ def _image(step: int) -> Image:
     return Image(step, step + 0.75, "val/grid", lambda: PIXELS + np.uint8(step))
 
 
+def _histogram(step: int) -> Histogram:
+    return Histogram.of(step, step + 0.5, "within/weights/dense", np.arange(step + 1.0))
+
+
 def _lines(window: dict[str, Any]) -> dict[str, list[tuple[float, float | None]]]:
     traces = window["content"]["data"]
     return {trace["name"]: list(zip(trace["x"], trace["y"], strict=True)) for trace in traces}
@@ -72,6 +77,17 @@ def _text(window: dict[str, Any]) -> Any:
     return yaml.safe_load(html.unescape(content))
 
 
+def _records(last: int) -> list[Record]:
+    return [_block(last - 2, last), _evaluation(last), _image(last), _histogram(last)]
+
+
+def _assert_histogram(windows: dict[str, Any], step: int) -> None:
+    """Checks that the histogram of a step is shown."""
+    window = windows[f"{RUN}/within/weights/dense"]
+    assert window["title"] == f"within/weights/dense, step {step}"
+    assert window["content"]["data"][0]["y"] == _histogram(step).counts.tolist()
+
+
 def _assert_complete(windows: dict[str, Any], last: int) -> None:
     """Checks that every point and every image up to the last step is there once."""
     evaluated = range(3, last + 1, 3)
@@ -80,6 +96,7 @@ def _assert_complete(windows: dict[str, Any], last: int) -> None:
         "val": [(step, float(np.float32(step / 3))) for step in evaluated],
     }
     assert _lines(windows[f"{RUN}/steps_per_s"]) == {"perf": [(step, 1.0) for step in evaluated]}
+    _assert_histogram(windows, last)
     images = _images(windows[f"{RUN}/val/grid"])
     assert [caption for caption, _ in images] == [f"step {step}" for step in evaluated]
     for step, (_, pixels) in zip(evaluated, images, strict=True):
@@ -91,8 +108,9 @@ def test_windows_of_a_run(server: VisdomServer, tmp_path: Path) -> None:
     recorder = VisdomRecorder(port=server.port)
     recorder.open(run)
     for last in (3, 6):
-        for record in (_block(last - 2, last), _evaluation(last), _image(last)):
+        for record in _records(last):
             recorder.write(record)
+    recorder.write(Histogram.of(6, 6.5, "within/weights/dense", np.array([np.nan])))
     recorder.write(Scalars.single(6, 1, {"test/accuracy": 0.5}))
     run.update(best={"step": 3, "watched": "val/loss", "val/loss": 1.0})
     recorder.close(Status.FINISHED)
@@ -147,13 +165,13 @@ def test_values_that_are_not_finite_are_gaps(server: VisdomServer, tmp_path: Pat
 def _killed(folder: Path, server: VisdomServer) -> Run:
     """Records like a process that was killed before Visdom had steps 4 to 6."""
     run, recorder = make_run(folder), VisdomRecorder(port=server.port)
-    files = Fanout([Journal(), ImageRecorder()])
+    files = Fanout([Journal(), ImageRecorder(), HistogramRecorder()])
     files.open(run)
     recorder.open(run)
-    for record in (_block(1, 3), _evaluation(3), _image(3)):
+    for record in _records(3):
         files.write(record)
         recorder.write(record)
-    for record in (_block(4, 6), _evaluation(6), _image(6)):
+    for record in _records(6):
         files.write(record)
     files.close(Status.KILLED)
     return replace(run, is_resumed=True, recorded=complete_size(folder / FILE_NAME))
@@ -164,7 +182,9 @@ def test_resumed_run_has_every_point_once(server: VisdomServer, tmp_path: Path) 
     recorder = VisdomRecorder(port=server.port)
     recorder.open(run)
     # The last image of the previous process may arrive again, after its file was written.
-    for record in (_block(7, 9), _evaluation(9), _image(9), _image(6)):
+    recorder.write(_image(6))
+    _assert_histogram(server.windows(RUN), 6)
+    for record in _records(9):
         recorder.write(record)
     recorder.close(Status.FINISHED)
     _assert_complete(server.windows(RUN), 9)

@@ -223,7 +223,7 @@ def _drop(key: str) -> Callable[[dict[str, Any]], Any]:
         (_set("job.directory", ".."), ".. is outside the sweep"),
         (_set("job.directory", ""), "is outside the sweep"),
         (_set("job.directory", "/etc"), "/etc is outside the sweep"),
-        (_set("job.directory", "gone"), "gone/.hydra/config.yaml can't be read"),
+        (_set("job.directory", "gone"), "gone/.hydra/config.yaml is missing"),
     ],
 )
 def test_damaged_plan_is_user_error(

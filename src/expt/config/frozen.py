@@ -38,6 +38,11 @@ def read_frozen(directory: Path, record: Mapping[str, Any]) -> Job:
         UserError: The config or the record is missing or damaged.
     """
     file = directory / CONFIG_FILE
+    if not file.exists():
+        raise UserError(
+            f"{file} is missing. A recording of expt.gradients has none, since it trains nothing; "
+            "that of a training must be restored from a backup."
+        )
     try:
         loaded = OmegaConf.merge(schema(), OmegaConf.load(file))
         # Merging into the schema leaves keys missing that are newer than the run.

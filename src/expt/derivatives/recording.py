@@ -26,7 +26,7 @@ from expt.runs.directories import create_directory, locked
 from expt.runs.environment import environment, process, versions
 from expt.runs.folder_identity import assign_number
 from expt.runs.git import git_state
-from expt.runs.records import RunRecord
+from expt.runs.records import NO_TASK, RunRecord
 from expt.runs.run import Run, Status
 from expt.runs.secrets import redacted_values
 from expt.runs.unique_names import reserve_names
@@ -34,7 +34,8 @@ from expt.train.recorders import Sinks
 
 _NAME = "gradients"
 _NO_DATA = {
-    **dict.fromkeys(("name", "source", "task", "fingerprint"), "none"),
+    **dict.fromkeys(("name", "source", "fingerprint"), "none"),
+    "task": NO_TASK,
     "input_shape": [],
     "class_names": [],
     "skipped": 0,

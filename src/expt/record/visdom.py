@@ -13,9 +13,10 @@ import yaml
 from numpy.typing import NDArray
 
 from expt.errors import UserError
+from expt.record.histograms import read_histograms
 from expt.record.journal import FILE_NAME
 from expt.record.layers import read_layers
-from expt.record.recorder import Image, Record, Scalars
+from expt.record.recorder import Histogram, Image, Record, Scalars
 from expt.record.replay import read_images, read_scalars
 from expt.runs.run import Run, Status
 
@@ -30,10 +31,11 @@ _BUSY_SHARE = 0.1
 
 
 class VisdomRecorder:
-    """A recorder of scalars, images, the config and a summary for a Visdom server.
+    """A recorder of scalars, images, histograms, the config and a summary for a Visdom server.
 
     A metric has one window with a line for each split: `train/loss` and `val/loss` are the lines
-    `train` and `val` of the window `loss`. An image has a window with a slider over its steps.
+    `train` and `val` of the window `loss`. An image has a window with a slider over its steps, a
+    histogram one with the distribution at its latest step.
     Points that arrive faster than Visdom draws them are collected and sent together.
 
     The environment of a run is named after its experiment and its run, such as `expt_mlp-relu-s0`,
@@ -85,7 +87,7 @@ class VisdomRecorder:
             self._replay()
 
     def write(self, record: Record) -> None:
-        """Collects scalars, sends them if there is time, and sends images.
+        """Collects scalars, sends them if there is time, and sends images and histograms.
 
         Raises:
             RunError: The server does not answer.
@@ -99,6 +101,9 @@ class VisdomRecorder:
         elif isinstance(record, Image) and (record.name, record.step) not in self._replayed_images:
             with self._timed():
                 self._client.add_image(record.name, record.step, record.pixels())
+        elif isinstance(record, Histogram):
+            with self._timed():
+                self._show(record)
 
     def close(self, status: Status) -> None:
         """Sends the remaining points and the summary, and lets the server save the environment."""
@@ -114,6 +119,15 @@ class VisdomRecorder:
         for image in read_images(directory):
             self._client.add_image(image.name, image.step, image.pixels())
             self._replayed_images.add((image.name, image.step))
+        latest = {histogram.name: histogram for histogram in read_histograms(directory)}
+        for histogram in latest.values():
+            self._show(histogram)
+
+    def _show(self, histogram: Histogram) -> None:
+        if len(histogram.counts):
+            self._client.show_histogram(
+                histogram.name, histogram.step, histogram.edges, histogram.counts
+            )
 
     def _collect(self, scalars: Scalars) -> None:
         for name, column in scalars.values.items():

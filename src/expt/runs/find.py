@@ -20,7 +20,7 @@ from expt.runs.damaged import damaged
 from expt.runs.liveness import status_of
 from expt.runs.names import all_named, directory_of, suggestion
 from expt.runs.record_parts import Place
-from expt.runs.records import RUN_FILE, SWEEP_FILE, RunRecord, check_complete, read_run
+from expt.runs.records import NO_TASK, RUN_FILE, SWEEP_FILE, RunRecord, check_complete, read_run
 
 RUN_KEYWORDS = ("latest", "best")
 """Words that a user may write in place of a run."""
@@ -171,11 +171,18 @@ def folder_above(directory: Path, place: Place | None, given: Path | None = None
 def newest_run(output_dir: Path) -> FoundRun | None:
     """Returns the run that was started last, at any depth in a folder; None if there is none.
 
+    Runs that trained no model, with figures of `expt.gradients`, do not count.
+
     Raises:
         UserError: The record of a run that may be newer is damaged.
     """
-    file = newest(records_in(output_dir), output_dir)
-    return None if file is None else load_run(file.parent, output_dir)
+    files = list(records_in(output_dir))
+    while file := newest(files, output_dir):
+        run = load_run(file.parent, output_dir)
+        if run.record.data.task != NO_TASK:
+            return run
+        files.remove(file)
+    return None
 
 
 def _mlflow_id(run: FoundRun) -> str | None:

@@ -42,6 +42,8 @@ from expt.runs.record_parts import (
 )
 
 RUN_FILE, SWEEP_FILE = "run.json", "sweep.json"
+NO_TASK = "none"
+"""The task of a run that trained no model, such as one that `expt.gradients --record` made."""
 
 SCHEMA_VERSION = 2
 """The value of `schema_version` in the files; files of version 1 do not have this key."""
