@@ -15,9 +15,9 @@ closed; fit's figure stays.
 The row `image-folder` compares expt with itself: the same 20,000 small PNG files, streamed from
 disk against held in memory as one array. The rows `…-saving` compare it with itself, too: a
 checkpoint after every epoch against none but the last. So do the rows `…-probes`, `…-curvature`
-and `…-doctor`, with as many examples as MNIST: probes after every epoch, of 390 steps, against none,
-and the default rules of the training doctor against `doctor=false`. The first call of a probe,
-which traces its graph, counts.
+and `…-doctor`, with as many examples as MNIST: probes after every epoch of 390 steps, against
+none, and the default rules of the training doctor against `doctor=false`. The first call of a
+probe, which traces its graph, counts.
 """
 
 import argparse
