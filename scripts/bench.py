@@ -55,8 +55,8 @@ class Row:
 _MNIST = ("data=mnist", "data.num_validation=1280")
 _MNIST_MLP = (*_MNIST, "model.units=[256,256]")
 _MNIST_CNN = (*_MNIST, "model=cnn")
-_SEEN_MLP = ("data=mnist", "data.path=data/whole", "model.units=[256,256]")
-_SEEN_CNN = ("data=mnist", "data.path=data/whole", "model=cnn")
+_SEEN_MLP = ("data=mnist", "data.path=whole.npz", "model.units=[256,256]")
+_SEEN_CNN = ("data=mnist", "data.path=whole.npz", "model=cnn")
 _PROBES = "probe=[gradients,activations]"
 _CIFAR = ("data=cifar10", "data.num_validation=1280")
 _OF_FILES = ("model=cnn", "data.batch_size=128")
@@ -98,9 +98,9 @@ def main() -> None:
         print(json.dumps(_measure(args.child, ROWS[args.rows[0]])))
         return
     with tempfile.TemporaryDirectory() as folder:
-        _write_arrays(Path(folder) / "data/mnist", 14_080, (28, 28))
-        _write_arrays(Path(folder) / "data/whole", 60_000, (28, 28))
-        _write_arrays(Path(folder) / "data/cifar10", 14_080, (32, 32, 3))
+        _write_arrays(Path(folder) / "data/mnist/mnist.npz", 14_080, (28, 28))
+        _write_arrays(Path(folder) / "whole.npz", 60_000, (28, 28))
+        _write_arrays(Path(folder) / "data/cifar10/cifar10.npz", 14_080, (32, 32, 3))
         if "image-folder" in args.rows:
             _write_images(Path(folder))
         _print_table(args.rows, args.rounds, Path(folder))
@@ -137,12 +137,12 @@ def _child(side: str, name: str, folder: Path) -> dict[str, float]:
     return result
 
 
-def _write_arrays(folder: Path, num_train: int, shape: tuple[int, ...]) -> None:
+def _write_arrays(file: Path, num_train: int, shape: tuple[int, ...]) -> None:
     arrays: dict[str, Any] = {}
     for part, count in (("train", num_train), ("test", 1_280)):
         arrays[f"x_{part}"], arrays[f"y_{part}"] = _examples(count, shape)
-    folder.mkdir(parents=True)
-    np.savez(folder / f"{folder.name}.npz", **arrays)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(file, **arrays)
 
 
 def _write_images(folder: Path) -> None:
