@@ -138,7 +138,7 @@ class Training:
         """Trains further blocks; returns the scalars of all of their steps."""
         blocks = []
         for length in lengths:
-            blocks.append(self.run(self.step, self.timeline.indices(self.step, length)))
+            blocks.append(self.run(self.step, self.timeline.indices(self.step, length)).scalars)
             self.step += length
         return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 

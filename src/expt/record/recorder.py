@@ -50,13 +50,31 @@ class Scalars:
     values: Mapping[str, NDArray[np.float32]]
 
     @classmethod
-    def single(cls, step: int, epoch: int, values: Mapping[str, float]) -> "Scalars":
-        """Returns a single record with the current time."""
+    def single(
+        cls, step: int, epoch: int, values: Mapping[str, float], moment: float | None = None
+    ) -> "Scalars":
+        """Returns a single record.
+
+        Args:
+            step: The optimizer step.
+            epoch: Its epoch.
+            values: The values by the metric's full name.
+            moment: Seconds since 1970; None for the current time.
+        """
         return cls(
             np.array([step]),
             np.array([epoch]),
-            np.array([time.time()]),
+            np.array([time.time() if moment is None else moment]),
             {name: np.array([value], np.float32) for name, value in values.items()},
+        )
+
+    def __getitem__(self, records: slice) -> "Scalars":
+        """Returns some of the records."""
+        return Scalars(
+            self.steps[records],
+            self.epochs[records],
+            self.times[records],
+            {name: column[records] for name, column in self.values.items()},
         )
 
     def last(self) -> dict[str, float]:

@@ -23,6 +23,34 @@ Evaluate = Callable[[], tuple[dict[str, float], NDArray[np.floating[Any]]]]
 """Returns the loss and metrics of a split by name, and its predictions, shape [examples, ...]."""
 
 
+class GraphEvaluation:
+    """An `Evaluate` that is one TensorFlow function, so that a compiled segment can contain it.
+
+    Args:
+        compute: Returns the loss and metrics by name, scalars, and the predictions, with the
+            weights of the moment.
+        mode: `graph`, `xla` or `eager`.
+
+    Attributes:
+        function: The compiled function.
+        results: The types and shapes of what it returns; None with `eager`.
+    """
+
+    def __init__(
+        self, compute: Callable[[], tuple[dict[str, tf.Tensor], tf.Tensor]], mode: str
+    ) -> None:
+        self.function = compile_function(compute, mode)
+        self.results: tuple[dict[str, tf.TensorSpec], tf.TensorSpec] | None = None
+        # Traced now, so that the first evaluation is not slower than the others.
+        if mode != "eager":
+            traced = self.function.get_concrete_function()  # type: ignore[attr-defined]
+            self.results = traced.structured_outputs
+
+    def __call__(self) -> tuple[dict[str, float], NDArray[np.floating[Any]]]:
+        """Evaluates the split with the current weights."""
+        return to_host(*self.function())
+
+
 def make_evaluate(
     model: keras.Model,
     objective: Objective,
@@ -92,11 +120,7 @@ def _make_in_memory(
     def evaluate() -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         return _measure(objective, split, targets, *run_all())
 
-    function = compile_function(evaluate, mode)
-    # Traced now, so that the first evaluation is not slower than the others.
-    if mode != "eager":
-        function.get_concrete_function()  # type: ignore[attr-defined]
-    return lambda: to_host(*function())
+    return GraphEvaluation(evaluate, mode)
 
 
 def _make_streamed(

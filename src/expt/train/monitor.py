@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 
@@ -43,7 +44,7 @@ class Monitor:
 
 @dataclass
 class BestWeights:
-    """The weights at the best evaluation so far.
+    """The weights at the best evaluation so far, kept in variables on the device.
 
     Attributes:
         networks: The models that are trained.
@@ -59,36 +60,70 @@ class BestWeights:
     monitor: Monitor
     step: int | None = None
     values: dict[str, float] = field(default_factory=dict)
-    _weights: list[list[Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # All variables, not the trainable ones alone: batch statistics belong to the model.
+        self._copies = {
+            name: tf.Variable(tf.zeros(weight.shape, weight.dtype), trainable=False)
+            for name, weight in self.variables().items()
+        }
+        # float64 holds every value that a metric returns, so that comparisons are exact.
+        self._value = tf.Variable(np.nan, trainable=False, dtype=tf.float64)
 
     def consider(self, step: int, values: Mapping[str, float]) -> None:
         """Keeps a copy of the networks' weights if these values are the best so far."""
+        if self.note(step, values):
+            self._keep(tf.constant(self.values[self.monitor.metric], tf.float64))
+
+    def note(self, step: int, values: Mapping[str, float]) -> bool:
+        """Keeps the values, but not the weights, if they are the best so far.
+
+        Returns:
+            Whether they are.
+        """
         name = self.monitor.metric
-        if self.monitor.gain(values[name], self.values.get(name)) > 0:
+        is_best = self.monitor.gain(values[name], self.values.get(name)) > 0
+        if is_best:
             self.step, self.values = step, dict(values)
-            # All variables, not the trainable ones alone: batch statistics belong to the model.
-            self._weights = [network.get_weights() for network in self.networks]
+        return is_best
+
+    def keep_if_best(self, value: tf.Tensor) -> None:
+        """Keeps a copy of the networks' weights if a value is the best so far, in a tf.function.
+
+        The host must `note` the same value afterwards.
+
+        Args:
+            value: The value of the monitored metric, a float64 scalar.
+        """
+        known = tf.convert_to_tensor(self._value)
+        is_better = value > known if self.monitor.larger_is_better else value < known
+        is_best = tf.math.is_finite(value) & (is_better | tf.math.is_nan(known))
+        tf.cond(is_best, lambda: self._keep(value), lambda: None)
 
     def restore(self) -> None:
         """Assigns the best weights to the networks; there must have been an evaluation."""
         assert self.step is not None
-        for network, weights in zip(self.networks, self._weights, strict=True):
-            network.set_weights(weights)
+        for name, weight in self.variables().items():
+            weight.assign(self._copies[name])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Returns the best weights by name, for a checkpoint."""
-        return self._named(self._weights)
+        """Returns the best weights by name, for a checkpoint; none before an evaluation."""
+        if self.step is None:
+            return {}
+        return {name: copy.numpy() for name, copy in self._copies.items()}
 
     def variables(self) -> dict[str, Any]:
         """Returns the networks' variables, by the names that `arrays` uses for their values."""
-        return self._named([network.weights for network in self.networks])
-
-    def _named(self, weights: Sequence[Sequence[Any]]) -> dict[str, Any]:
         return {
-            f"{self.PREFIX}{network}/{index:04d}": each
-            for network, of_network in enumerate(weights)
-            for index, each in enumerate(of_network)
+            f"{self.PREFIX}{network}/{index:04d}": weight
+            for network, model in enumerate(self.networks)
+            for index, weight in enumerate(model.weights)
         }
+
+    def _keep(self, value: tf.Tensor) -> None:
+        self._value.assign(value)
+        for name, weight in self.variables().items():
+            self._copies[name].assign(weight.value)
 
     def load(
         self, step: int | None, values: Mapping[str, float], arrays: Mapping[str, NDArray[Any]]
@@ -101,13 +136,10 @@ class BestWeights:
             arrays: The result of `arrays`.
         """
         self.step, self.values = step, dict(values)
-        by_network = [f"{self.PREFIX}{network}/" for network in range(len(self.networks))]
-        # Sorting restores the order of the weights: the index in a name has leading zeros.
-        self._weights = [
-            [arrays[name] for name in sorted(arrays) if name.startswith(prefix)]
-            for prefix in by_network
-            if step is not None
-        ]
+        if step is not None:
+            self._value.assign(values[self.monitor.metric])
+            for name, copy in self._copies.items():
+                copy.assign(arrays[name])
 
 
 @dataclass
@@ -135,6 +167,13 @@ class EarlyStopping:
     _without_improvement: int = 0
     _seconds_before: float = 0.0
     _started: float = field(default_factory=time.monotonic)
+
+    @property
+    def evaluations_left(self) -> float:
+        """The number of evaluations after which training may stop at the earliest."""
+        if self.patience is None:
+            return float("inf")
+        return max(1, self.patience - self._without_improvement)
 
     def after_block(self, losses: Sequence[float]) -> str | None:
         """Updates the state with the losses of a block of steps; returns a reason to stop, or None.

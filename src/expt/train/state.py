@@ -170,6 +170,11 @@ def save_model(model: keras.Model, path: Path) -> None:
         model.save(partial)
 
 
+def has_averages(optimizers: Sequence[keras.optimizers.Optimizer]) -> bool:
+    """Whether an optimizer averages the weights, so that evaluations use the averages."""
+    return any(_inner(optimizer).use_ema for optimizer in optimizers)
+
+
 @contextmanager
 def averages_in_place(
     networks: Sequence[keras.Model], optimizers: Sequence[keras.optimizers.Optimizer]
@@ -181,7 +186,7 @@ def averages_in_place(
     """
     kept = []
     for network, optimizer in zip(networks, optimizers, strict=True):
-        inner = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
+        inner = _inner(optimizer)
         # Before the first step the averages are zeros.
         if inner.use_ema and int(inner.iterations) > 0:
             # Keras has no public name for them. Its own `finalize_variable_values` overwrites the
@@ -198,3 +203,7 @@ def averages_in_place(
     finally:
         for variable, trained, _ in kept:
             variable.assign(trained)
+
+
+def _inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    return getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer

@@ -72,7 +72,7 @@ def test_dropout_differs_at_every_step() -> None:
     """The batch is the same and the learning rate is 0, so that only dropout differs."""
     training = Training(DATA, make_model=partial(small_mlp, dropout=0.5))
     training.learner.optimizers[0].learning_rate = 0.0
-    losses = training.run(0, np.tile(np.arange(8, dtype=np.int32), (6, 1)))["loss"]
+    losses = training.run(0, np.tile(np.arange(8, dtype=np.int32), (6, 1))).scalars["loss"]
     assert len(set(losses.tolist())) == 6
 
 
@@ -89,7 +89,7 @@ def test_block_ends_at_the_step_whose_loss_is_not_finite(mode: str) -> None:
     training = Training(make_dataset(train=split), mode, make_model=far_off)
     indices = np.zeros((7, 8), np.int32)
     indices[3, -1] = 49
-    loss = training.run(0, indices)["loss"]
+    loss = training.run(0, indices).scalars["loss"]
     assert np.isfinite(loss).tolist() == [True, True, True, False]
     # The step itself is trained; those after it are not.
     assert int(training.learner.optimizers[0].iterations) == 4
@@ -101,7 +101,7 @@ def test_each_loss_that_is_not_finite_ends_a_block(name: str, mode: str) -> None
     steps: list[int] = []
     rows = make_run_block(counting_step(steps, name), counting_pipeline(), 1, CAPACITY, mode)(
         0, np.arange(6, dtype=np.int32)[:, None]
-    )
+    ).scalars
     assert rows["count"].tolist() == [0.0, 1.0, 2.0, 3.0]
     assert np.isinf(rows[name]).tolist() == [False] * 3 + [True]
 
@@ -110,7 +110,7 @@ def test_each_loss_that_is_not_finite_ends_a_block(name: str, mode: str) -> None
 def test_other_scalars_may_be_infinite(mode: str) -> None:
     rows = make_run_block(counting_step([], "lossless"), counting_pipeline(), 1, CAPACITY, mode)(
         0, np.arange(6, dtype=np.int32)[:, None]
-    )
+    ).scalars
     assert rows["count"].tolist() == list(range(6))
     assert np.isinf(rows["lossless"]).sum() == 1
 
@@ -123,7 +123,7 @@ def test_loss_below_the_target_ends_a_block(mode: str) -> None:
         return {"loss": 5.0 - batch.inputs[0]}
 
     run = make_run_block(step, counting_pipeline(), 1, CAPACITY, mode, target_loss=2.0)
-    losses = run(0, np.arange(6, dtype=np.int32)[:, None])["loss"]
+    losses = run(0, np.arange(6, dtype=np.int32)[:, None]).scalars["loss"]
     assert losses.tolist() == [5.0, 4.0, 3.0, 2.0, 1.0]
 
 
@@ -167,7 +167,7 @@ def test_each_step_receives_its_indices_and_number(mode: str) -> None:
     indices = np.array([[0, 1], [9, 9], [4, 2]], np.int32)
     run = make_run_block(step, InputPipeline(batch, reads_ahead=False), 2, CAPACITY, mode)
     for first in (0, 7):
-        rows = run(first, indices)
+        rows = run(first, indices).scalars
         assert rows["loss"].tolist() == [1.0, 18.0, 6.0]
         assert rows["number"].tolist() == [first, first + 1, first + 2]
 

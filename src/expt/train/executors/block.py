@@ -1,9 +1,10 @@
-"""Blocks: many training steps in one call of one compiled function.
+"""Blocks: many training steps, and the evaluations among them, in one call of a compiled function.
 
 The host's overhead per call, and the reading of results from the device, are paid once per block.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -17,13 +18,57 @@ from expt.train.step import StepScalars
 RunStep = Callable[[Batch], StepScalars]
 """A function that trains on a batch: a `Step`, compiled or not."""
 
-RunBlock = Callable[[int, NDArray[np.int32]], dict[str, NDArray[np.float32]]]
-"""Runs one training step per row of `indices`, starting at step `first`, counted from 0.
 
-The arguments are `first` and `indices`, int32 of shape [steps, batch]. Returns, for each scalar, an
-array of shape [steps]. The arrays are shorter than `indices` if a loss became NaN or infinite, or
-if the loss fell below its target: that step is then the last one.
-"""
+class Validate(Protocol):
+    """An evaluation within a block.
+
+    Attributes:
+        num_values: The number of values that it returns.
+    """
+
+    num_values: int
+
+    def __call__(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Evaluates with the current weights, as a part of the graph that is being traced.
+
+        Returns:
+            The values, float64 of shape [num_values], and whether training can continue.
+        """
+        ...
+
+
+class Block(NamedTuple):
+    """The results of a block.
+
+    Attributes:
+        scalars: For each scalar of the step, an array of shape [steps].
+        evaluations: By the index of a step in the block, the values of the evaluation after it,
+            float64 of shape [values].
+    """
+
+    scalars: Mapping[str, NDArray[np.float32]]
+    evaluations: Mapping[int, NDArray[np.float64]]
+
+
+class RunBlock(Protocol):
+    """A function that runs a block."""
+
+    def __call__(
+        self, first: int, indices: NDArray[np.int32], due: NDArray[np.bool_] | None = None
+    ) -> Block:
+        """Runs one training step per row of `indices`.
+
+        Args:
+            first: The first step, counted from 0.
+            indices: The examples of each step, shape [steps, batch].
+            due: Whether an evaluation follows a step, shape [steps]; None for no evaluations.
+
+        Returns:
+            The results. They are shorter than `indices` if a loss became NaN or infinite, if the
+            loss fell below its target, or if an evaluation found that training can't continue:
+            that step is then the last one.
+        """
+        ...
 
 
 def make_run_block(
@@ -33,6 +78,7 @@ def make_run_block(
     capacity: int,
     mode: str,
     target_loss: float | None = None,
+    validate: Validate | None = None,
 ) -> RunBlock:
     """Returns the function that trains a block of steps.
 
@@ -48,6 +94,8 @@ def make_run_block(
         capacity: The maximum number of steps per block.
         mode: `graph`, `xla` or `eager`.
         target_loss: A `loss` below this value ends the block; None for no target.
+        validate: Evaluates after the steps that are due, unless the step ends the block; None for
+            blocks without evaluations. Not with `eager`.
 
     Returns:
         The function. It raises a RunError, or the exception of the data stream itself, if the
@@ -60,26 +108,37 @@ def make_run_block(
         # Only the step is compiled with XLA then; the loop around it is an ordinary graph.
         step, mode = compile_function(step, "xla"), "graph"
     one_step = _make_one_step(step, pipeline, names, target_loss)
-    make_function = _make_eager if mode == "eager" else _make_compiled
-    function = make_function(one_step, capacity, batch_size, mode)
+    if mode == "eager":
+        function = _make_eager(one_step)
+    else:
+        function = _make_compiled(one_step, validate, capacity, batch_size, mode)
 
-    def run_block(first: int, indices: NDArray[np.int32]) -> dict[str, NDArray[np.float32]]:
-        padded = indices
+    def run_block(
+        first: int, indices: NDArray[np.int32], due: NDArray[np.bool_] | None = None
+    ) -> Block:
+        padded, count = indices, len(indices)
+        evaluated = np.zeros(count, np.bool_) if due is None else due
         # XLA compiles anew for each shape, so all blocks get the same one. A graph does not, and
         # padding short blocks of large batches would cost time and memory.
         if mode == "xla":
             padded = np.zeros((capacity, batch_size), np.int32)
-            padded[: len(indices)] = indices
+            padded[:count] = indices
+            evaluated = np.resize(evaluated, capacity)
         try:
-            done, rows = function(
-                tf.constant(first), tf.constant(padded), tf.constant(len(indices))
+            done, rows, evaluations = function(
+                tf.constant(first),
+                tf.constant(padded),
+                tf.constant(evaluated),
+                tf.constant(count),
             )
         except tf.errors.OpError as error:
             if pipeline.reads_ahead:
                 raise reading_error(error, pipeline.failures) from error
             raise
         columns = rows.numpy()[: int(done)].T
-        return dict(zip(names, columns, strict=True))
+        found = evaluations.numpy()
+        after = {int(row): found[row, 1:] for row in np.flatnonzero(found[:, 0])}
+        return Block(dict(zip(names, columns, strict=True)), after)
 
     if mode != "eager":
         # A block of no steps traces and compiles, so that the first real one is not slower.
@@ -88,7 +147,9 @@ def make_run_block(
 
 
 _OneStep = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
-_Block = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+_Block = Callable[
+    [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+]
 
 
 def _make_one_step(
@@ -110,37 +171,47 @@ def _make_one_step(
     return one_step
 
 
-def _make_compiled(one_step: _OneStep, capacity: int, batch_size: int, mode: str) -> _Block:
+def _make_compiled(
+    one_step: _OneStep, validate: Validate | None, capacity: int, batch_size: int, mode: str
+) -> _Block:
+    num_values = 0 if validate is None else validate.num_values
+
     def block(
-        first: tf.Tensor, indices: tf.Tensor, count: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+        first: tf.Tensor, indices: tf.Tensor, due: tf.Tensor, count: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         # XLA needs a fixed size; rows after the last step stay zero and are cut off by the caller.
         rows = tf.TensorArray(tf.float32, size=capacity)
+        # The first column is 1 in the rows of steps that an evaluation follows.
+        evaluations = tf.TensorArray(tf.float64, size=capacity, element_shape=[1 + num_values])
+        is_done = tf.constant([1.0], tf.float64)
         done, can_continue = tf.constant(0), tf.constant(True)
         # AutoGraph turns this into a tf.while_loop, so that the whole block runs on the device.
         while done < count and can_continue:
             row, can_continue = one_step(indices[done], first + done)
             rows = rows.write(done, row)
+            if validate is not None and due[done] and can_continue:
+                values, can_continue = validate()
+                evaluations = evaluations.write(done, tf.concat([is_done, values], axis=0))
             done += 1
-        return done, rows.stack()
+        return done, rows.stack(), evaluations.stack()
 
     number, indices = tf.TensorSpec((), tf.int32), tf.TensorSpec((None, batch_size), tf.int32)
+    due = tf.TensorSpec((None,), tf.bool)
     return tf.function(  # type: ignore[no-any-return]
-        block, input_signature=(number, indices, number), jit_compile=mode == "xla"
+        block, input_signature=(number, indices, due, number), jit_compile=mode == "xla"
     )
 
 
-def _make_eager(one_step: _OneStep, capacity: int, batch_size: int, mode: str) -> _Block:
-    del capacity, batch_size, mode
-
+def _make_eager(one_step: _OneStep) -> _Block:
     def block(
-        first: tf.Tensor, indices: tf.Tensor, count: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+        first: tf.Tensor, indices: tf.Tensor, due: tf.Tensor, count: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        del due
         rows: list[tf.Tensor] = []
         can_continue = True
         while len(rows) < count and can_continue:
             row, can_continue = one_step(indices[len(rows)], first + len(rows))
             rows.append(row)
-        return tf.constant(len(rows)), tf.stack(rows)
+        return tf.constant(len(rows)), tf.stack(rows), tf.zeros((len(rows), 1), tf.float64)
 
     return block

@@ -1,7 +1,7 @@
 """The executor for one run on one device; the host starts each block of steps."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -15,6 +15,7 @@ from expt.train.backend import as_user_errors
 from expt.train.evaluation import Evaluate
 from expt.train.executors import Evaluated
 from expt.train.executors.block import RunBlock, make_run_block
+from expt.train.executors.validation import Validation, make_validation
 from expt.train.preflight import preserve_states
 from expt.train.program import Program
 from expt.train.state import averages_in_place, make_state
@@ -38,7 +39,8 @@ class NonFiniteLossError(RunError):
 class SingleExecutor:
     """An `Executor` that runs a program on one device.
 
-    A segment is a block of steps in one compiled call, and the evaluation at its end if one is due.
+    A segment is a block of steps, with the evaluations among them, in one compiled call. If a
+    program must be evaluated on the host, a segment ends at its first evaluation.
     """
 
     def __init__(self, program: Program, first_step: int = 0) -> None:
@@ -53,35 +55,85 @@ class SingleExecutor:
         """
         self.program = program
         with as_user_errors("the step can't be compiled", program.job.config):
-            self._run_block = compile_block(program, first_step)
             self._evaluate = program.make_evaluate(program.dataset.validation)
             self._test = program.make_evaluate(program.dataset.test)
-        self.state = make_state(program)
+            self.state = make_state(program)
+            self._validation = make_validation(program, self._evaluate, self.state.best)
+            self._run_block = compile_block(program, first_step, self._validation)
         self._throughput = _Throughput()
         self._evaluated: tuple[int, Evaluated] | None = None
 
     def run(self, until: int) -> Iterator[Scalars]:
-        """Trains a block of steps, and evaluates if an evaluation is due after it."""
+        """Trains a block of steps, with the evaluations that are due."""
         timeline, progress = self.program.timeline, self.state.progress
         first = progress.step
-        count = min(until, timeline.next_evaluation(first)) - first
-        indices = timeline.indices(first, min(count, self._throughput.block_length()))
+        last = self._last_step(first, until)
+        indices = timeline.indices(first, last - first)
+        steps = range(first + 1, last + 1)
+        due = np.array([timeline.evaluates_after(step) for step in steps])
         # Two clocks: records have the time of day, durations need a clock that is never set back.
         began, started = time.time(), time.perf_counter()
-        rows = self._run_block(first, indices)
+        block = self._run_block(first, indices, due)
         seconds = time.perf_counter() - started
-        scalars = _train_scalars(timeline, first, rows, (began, seconds))
+        scalars = _train_scalars(timeline, first, block.scalars, (began, seconds))
         self._throughput.add(len(scalars.steps), seconds)
         step = progress.step = first + len(scalars.steps)
+        reason, start = None, 0
+        for index, row in block.evaluations.items():
+            yield scalars[start : index + 1]
+            start, is_last = index + 1, index + 1 == len(scalars.steps)
+            reason = yield from self._add_evaluation(scalars[index:start], row, is_last=is_last)
         # Yielded before the check, so that the journal has the step at which a loss became NaN.
-        yield scalars
+        if start < len(scalars.steps):
+            yield scalars[start:]
         progress.values |= scalars.last()
         _check_finite_losses(scalars.last(), step, timeline)
-        progress.reason = self.state.stopping.after_block(rows["loss"].tolist())
+        progress.reason = self.state.stopping.after_block(block.scalars["loss"].tolist()) or reason
         if timeline.evaluates_after(step) or progress.reason is not None:
             yield from self.evaluate()
         if step == timeline.total_steps:
             progress.reason = None  # the run ends as planned, not early
+
+    def _last_step(self, first: int, until: int) -> int:
+        """Returns the last step of the segment after step `first`, which is at most `until`."""
+        timeline = self.program.timeline
+        latest = min(until, first + self._throughput.block_length())
+        last = timeline.next_evaluation(first)
+        left = 1.0 if self._validation is None else self.state.stopping.evaluations_left
+        # Ends with an evaluation if there is one: hooks are often due at the end of an epoch.
+        while left > 1 and last < (following := timeline.next_evaluation(last)) <= latest:
+            last, left = following, left - 1
+        return min(last, latest)
+
+    def _add_evaluation(
+        self, scalars: Scalars, row: NDArray[np.float64], *, is_last: bool
+    ) -> Generator[Scalars, None, str | None]:
+        """Adds an evaluation within a block to the state.
+
+        Args:
+            scalars: The scalars of the step that was evaluated.
+            row: The values of the evaluation.
+            is_last: Whether the block ends at this step.
+
+        Yields:
+            The scalars of the evaluation.
+
+        Returns:
+            A reason to stop after it, or None.
+        """
+        assert self._validation is not None
+        progress, (step,) = self.state.progress, scalars.steps.tolist()
+        progress.values |= scalars.last()
+        if is_last:
+            # A block ends at the first evaluation of weights that are not finite.
+            _check_finite_weights(self.state.best.networks, step)
+            self._evaluated = step, self._validation.latest(row)
+        values = self._validation.values(row)
+        self.state.best.note(step, values)
+        epoch, moment = int(scalars.epochs[0]), float(scalars.times[0])
+        yield Scalars.single(step, epoch, {**values, **self._speed()}, moment)
+        progress.values |= values
+        return self.state.stopping.after_evaluation(values)
 
     def evaluate(self) -> Iterator[Scalars]:
         """Evaluates the validation split as part of the run, unless done at this step already."""
@@ -97,13 +149,8 @@ class SingleExecutor:
         self._evaluated = step, evaluated
         for schedule in self.program.schedules:
             schedule.consider(evaluated.values[monitor.metric], monitor.larger_is_better)
-        rate = self._throughput.read()
-        speed = (
-            {}
-            if rate is None
-            else {"perf/steps_per_s": rate, "perf/examples_per_s": rate * timeline.batch_size}
-        )
-        yield Scalars.single(step, timeline.epoch_of(step), {**evaluated.values, **speed})
+        values = {**evaluated.values, **self._speed()}
+        yield Scalars.single(step, timeline.epoch_of(step), values)
         progress.values |= evaluated.values
         reason = self.state.stopping.after_evaluation(evaluated.values)
         progress.reason = progress.reason or reason
@@ -122,17 +169,26 @@ class SingleExecutor:
         """Evaluates the test split with the current weights."""
         return _with_split_name("test", self._test)
 
+    def _speed(self) -> Mapping[str, float]:
+        rate, size = self._throughput.rate(), self.program.timeline.batch_size
+        if rate is None:
+            return {}
+        return {"perf/steps_per_s": rate, "perf/examples_per_s": rate * size}
+
     def _averages(self) -> AbstractContextManager[None]:
         learner = self.program.learner
         return averages_in_place(learner.networks, learner.optimizers)
 
 
-def compile_block(program: Program, first_step: int = 0) -> RunBlock:
+def compile_block(
+    program: Program, first_step: int = 0, validation: Validation | None = None
+) -> RunBlock:
     """Returns the compiled function that trains a block of a program's steps.
 
     Args:
         program: The program to compile.
         first_step: The first step that the function will be called for, counted from 0.
+        validation: The evaluation within blocks; None for blocks without evaluations.
     """
     loop = program.job.config.loop
     return make_run_block(
@@ -142,6 +198,7 @@ def compile_block(program: Program, first_step: int = 0) -> RunBlock:
         CAPACITY,
         loop.compile,
         loop.target_loss,
+        validation,
     )
 
 
@@ -152,6 +209,7 @@ class _Throughput:
     steps: int = 0
     seconds: float = 0.0
     _since_read: tuple[int, float] = field(default=(0, 0.0))
+    _latest: float | None = None
 
     def add(self, steps: int, seconds: float) -> None:
         self.steps += steps
@@ -166,11 +224,15 @@ class _Throughput:
             return _FIRST_BLOCK_STEPS
         return max(1, min(CAPACITY, int(_BLOCK_SECONDS * self.steps / self.seconds)))
 
-    def read(self) -> float | None:
-        """Returns the steps per second since the previous call; None without any step."""
+    def rate(self) -> float | None:
+        """Returns the steps per second since an earlier evaluation; None before the first step.
+
+        The evaluations within a block have the same rate.
+        """
         steps, seconds = self.steps - self._since_read[0], self.seconds - self._since_read[1]
-        self._since_read = (self.steps, self.seconds)
-        return steps / seconds if steps else None
+        if steps:
+            self._since_read, self._latest = (self.steps, self.seconds), steps / seconds
+        return self._latest
 
 
 def _with_split_name(split: str, evaluate: Evaluate) -> Evaluated:

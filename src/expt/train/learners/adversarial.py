@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Split
 from expt.train.adversarial_step import make_adversarial_step
-from expt.train.compilation import compile_function
-from expt.train.evaluation import Evaluate, to_host
+from expt.train.evaluation import Evaluate, GraphEvaluation, to_host
 from expt.train.input.batch import Batch, mean_loss
 from expt.train.loss_checks import check_loss
 from expt.train.objective import Objective
@@ -117,8 +116,7 @@ class Adversarial:
             }
             return values, generated
 
-        function = compile_function(evaluate, mode)
-        return lambda: to_host(*function())
+        return GraphEvaluation(evaluate, mode)
 
     @staticmethod
     def evaluate_saved(model: keras.Model, objective: Objective, split: Split) -> Evaluate:
