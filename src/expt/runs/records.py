@@ -16,29 +16,24 @@ from pydantic import Field, ValidationError
 from expt.errors import UserError
 from expt.runs.atomic import read_json, write_json
 from expt.runs.damaged import damaged, invalid_field
+from expt.runs.record_base import Count, Finite, Part, Seconds, Shape, Texts
 from expt.runs.record_parts import (
     BestRecord,
     CodeRecord,
-    Count,
     DataRecord,
     FinalRecord,
     FindingRecord,
-    Finite,
     GitRecord,
     JobRecord,
     MachineRecord,
     MLflowIds,
     Origin,
     OutputsRecord,
-    Part,
     Place,
     Process,
     ResumedRecord,
-    Seconds,
-    Shape,
     Status,
     SweepOfRun,
-    Texts,
 )
 
 RUN_FILE, SWEEP_FILE = "run.json", "sweep.json"

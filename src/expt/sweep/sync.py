@@ -22,7 +22,8 @@ from expt.record.mlflow.store import DeletedError, prepare_mlflow, repair_store,
 from expt.runs.directories import LockedError, locked
 from expt.runs.find import FoundRun, load_run
 from expt.runs.liveness import is_alive
-from expt.runs.record_parts import MLflowIds, plain_values
+from expt.runs.record_base import plain_values
+from expt.runs.record_parts import MLflowIds
 from expt.runs.records import SWEEP_FILE
 from expt.runs.run import Run, Status
 from expt.sweep.mirror import is_followed, run_of_sweep
