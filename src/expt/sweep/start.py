@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from expt.config.compose import ComposedJob, Job
 from expt.config.hashes import run_hash, variant_hash
 from expt.config.instantiate import bind_part, call_part
+from expt.config.job import ComposedJob, Job
 from expt.config.sources import code_of
 from expt.record.phases import Phases
 from expt.record.values import format_seconds

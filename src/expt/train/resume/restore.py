@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from expt.config.compose import Job
 from expt.config.frozen import current_name
 from expt.config.hashes import identity
 from expt.config.instantiate import ACCUMULATION_KEY, HORIZON_KEY
+from expt.config.job import Job
 from expt.config.schema import Mode
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
