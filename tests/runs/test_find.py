@@ -80,9 +80,7 @@ def test_each_run_in_folders_is_found_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("is_default", "problem"), [(True, "there are no runs"), (False, "there is no such run")]
 )
-def test_folder_without_runs_is_user_error(
-    is_default: bool, problem: str, tmp_path: Path
-) -> None:
+def test_folder_without_runs_is_user_error(is_default: bool, problem: str, tmp_path: Path) -> None:
     write_run(tmp_path / "run")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=rf"empty: {problem}\."):
