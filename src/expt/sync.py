@@ -9,7 +9,8 @@ from expt.analysis.run_argument import find_directory
 from expt.cli import program, run_command
 from expt.config.flags import parse, split_options
 from expt.errors import UserError
-from expt.sweep.sync import Synchronization, find_runs
+from expt.runs.find import find_runs
+from expt.sweep.sync import Synchronization
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from analysis.made_runs import write_journal, write_run
-from expt.analysis.compared_run import last_values, read_compared
+from expt.analysis.compared_run import read_compared
 
 DEAD = {"host": os.uname().nodename, "id": os.getpid(), "started": 0.0}
 CONFIG = """\
@@ -155,18 +155,3 @@ class TestUnfinished:
         with (directory / "metrics.jsonl").open("a") as file:
             file.write("damage\nmore\n{}\n")
         assert "is damaged in line 2" in (read_compared(directory).reason or "")
-
-    def test_only_the_end_of_a_journal_is_read(self, tmp_path: Path) -> None:
-        write_journal(tmp_path, [{"step": 1, "train/loss": 1.0}])
-        damage = "damage\n" * 200_000
-        records = [{"step": step, "val/loss": float(step)} for step in range(2, 2000)]
-        with (tmp_path / "metrics.jsonl").open("a") as file:
-            file.write(damage)
-            file.writelines(json.dumps({"epoch": 1, "time": 1.0, **r}) + "\n" for r in records)
-        assert last_values(tmp_path, "val/loss")[0]["step"] == 1999
-
-    def test_more_of_the_journal_is_read_to_find_a_wanted_metric(self, tmp_path: Path) -> None:
-        records = [{"step": step, "train/loss": 1.0} for step in range(2, 4000)]
-        write_journal(tmp_path, [{"step": 1, "val/loss": 7.0}, *records])
-        assert last_values(tmp_path, "val/loss")[0]["val/loss"] == 7.0
-        assert "val/loss" not in last_values(tmp_path, "train/loss")[0]

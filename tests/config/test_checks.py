@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from expt.config.checks import check, check_monitored_metric, check_task
-from expt.config.compose import Job, compose_jobs
+from expt.config.compose import compose_jobs
+from expt.config.job import Job
 from expt.config.schema import Config
 from expt.errors import UserError
 

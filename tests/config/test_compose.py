@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from expt.config.compose import Composition, Job, compose_jobs, is_multirun
+from expt.config.compose import Composition, compose_jobs, is_multirun
 from expt.config.hydra_setup import prepare_hydra
+from expt.config.job import Job
 from expt.errors import UserError
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from expt.config.compose import Job, compose_jobs
+from expt.config.compose import compose_jobs
 from expt.config.frozen import read_frozen, with_data, with_overrides, write_frozen
+from expt.config.job import Job
 from expt.errors import UserError
 
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from expt.config import compose
-from expt.config.compose import ComposedJob, Composition, _freeze
+from expt.config.compose import Composition, _freeze
 from expt.config.hydra_errors import convert_hydra_errors
 from expt.config.hydra_setup import compose_with_hydra
+from expt.config.job import ComposedJob
 from expt.errors import UserError
 
 _WORDS = st.sampled_from(

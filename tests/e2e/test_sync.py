@@ -24,7 +24,7 @@ from mlflow_helpers import (
 import ready_processes
 from conftest import Command
 from expt import sync
-from expt.config.compose import Job
+from expt.config.job import Job
 from expt.config.params import make_params
 from expt.errors import RunError, UserError
 from expt.record.journal import read_journal

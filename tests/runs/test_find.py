@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from expt.errors import UserError
-from expt.runs.find import file_name, find_run, load_run
+from expt.runs.find import file_name, find_run, find_runs, load_run
 
 ID = "0123456789abcdef" * 2
 
@@ -68,6 +68,23 @@ class TestNames:
     def test_missing_run_is_user_error(self, name: str, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=f"^{name}: "):
             find_run(name, tmp_path)
+
+
+def test_each_run_in_folders_is_found_once(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / "runs" / "day" / name) for name in ("c", "a", "b")]
+    write_run(runs[0] / "inside")  # a run contains no others
+    first, middle, last = sorted(runs)
+    assert find_runs([str(middle), str(tmp_path)], is_default=True) == [middle, first, last]
+
+
+@pytest.mark.parametrize(
+    ("is_default", "problem"), [(True, "there are no runs"), (False, "there is no such run")]
+)
+def test_folder_without_runs_is_user_error(is_default: bool, problem: str, tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=rf"empty: {problem}\."):
+        find_runs([str(tmp_path), str(tmp_path / "empty")], is_default=is_default)
 
 
 class TestFolderOfAllRuns:

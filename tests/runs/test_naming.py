@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from expt.config.compose import Job, compose_jobs
+from expt.config.compose import compose_jobs
+from expt.config.job import Job
 from expt.runs.naming import distinctive_keys, run_name, sweep_name, varied_keys
 
 

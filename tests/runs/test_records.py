@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from expt.errors import UserError
+from expt.runs.record_file import SCHEMA_VERSION
 from expt.runs.record_parts import JobStatus, Status
 from expt.runs.records import (
     RUN_FILE,
-    SCHEMA_VERSION,
     SWEEP_FILE,
     RunRecord,
     SweepRecord,
@@ -77,23 +77,9 @@ def test_older_sweeps_are_complete(file: Path) -> None:
     check_complete(file.parent, record)
 
 
-def test_newer_schema_is_user_error(tmp_path: Path) -> None:
-    newer = SCHEMA_VERSION + 1
-    expected = (
-        rf"run\.json was written by a newer version of expt \(schema {newer}, this version reads "
-        rf"up to {SCHEMA_VERSION}\): update expt\."
-    )
-    with pytest.raises(UserError, match=expected):
-        read_run(put(tmp_path, {"schema_version": newer, "status": ["of another kind"]}))
-    with pytest.raises(UserError, match=r"sweep\.json was written by a newer version"):
-        read_sweep(put(tmp_path, {"schema_version": newer}, SWEEP_FILE))
-
-
 @pytest.mark.parametrize(
     ("fields", "place"),
     [
-        ({"schema_version": "1"}, "schema_version"),
-        ({"schema_version": 0}, "schema_version"),
         ({"status": "DONE"}, "status"),
         ({"started": True}, "started"),
         ({"started": float("nan")}, "started"),

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from expt.config.compose import Composition, Job
+from expt.config.compose import Composition
+from expt.config.job import Job
 from expt.record.phases import Phases
 from expt.runs.record_parts import JobStatus
 from expt.runs.records import RunRecord

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from expt.config.compose import ComposedJob, Composition
+from expt.config.compose import Composition
+from expt.config.job import ComposedJob
 from expt.sweep.plan import SweepPlan
 
 

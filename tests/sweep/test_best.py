@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from expt.config.compose import ComposedJob
+from expt.config.job import ComposedJob
 from expt.runs.record_parts import JobStatus
 from expt.sweep.best import best_job
 from expt.sweep.jobs import PlannedJob

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import pytest
 
 from expt.config import sources
-from expt.config.compose import ComposedJob
 from expt.config.hashes import run_hash
+from expt.config.job import ComposedJob
 from expt.config.sources import Code, code_of
 from expt.errors import UserError
 from expt.sweep.code_changes import check_planned, use_current_code

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from expt.config.compose import ComposedJob
+from expt.config.job import ComposedJob
 from expt.runs.record_parts import JobStatus
 from expt.sweep.finished_runs import reuse_finished
 from expt.sweep.jobs import PlannedJob

@@ -13,7 +13,7 @@ from expt.runs.record_parts import JobStatus
 from expt.sweep.jobs import JobOutcome
 from expt.sweep.launchers import Event, Task, TaskEnded, TaskStarted
 from expt.sweep.plan import SweepPlan
-from expt.sweep.scheduler import run_jobs
+from expt.sweep.session import run_jobs
 from sweep.sweep_helpers import composed, planned
 
 pytestmark = pytest.mark.usefixtures("restored_log")

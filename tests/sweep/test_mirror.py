@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from record_helpers import Witness, extra
 
-from expt.config.compose import ComposedJob
+from expt.config.job import ComposedJob
 from expt.record import process
 from expt.runs.record_parts import JobStatus
 from expt.runs.records import RunRecord

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from expt.config.compose import ComposedJob
+from expt.config.job import ComposedJob
 from expt.errors import UserError
 from expt.runs.record_parts import JobStatus
 from expt.runs.records import SWEEP_FILE

@@ -17,7 +17,7 @@ from expt.sweep.jobs import JobOutcome, PlannedJob
 from expt.sweep.launchers import Event, Task, TaskEnded, TaskStarted
 from expt.sweep.launchers.local import LocalLauncher
 from expt.sweep.plan import SweepPlan
-from expt.sweep.scheduler import run_jobs
+from expt.sweep.session import run_jobs
 from expt.train.data_loading import DataLoader
 from sweep.sweep_helpers import composed, planned
 

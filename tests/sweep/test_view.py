@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from expt.config.compose import ComposedJob
+from expt.config.job import ComposedJob
 from expt.record.journal import FILE_NAME
 from expt.runs.record_parts import JobStatus
 from expt.runs.records import RunRecord

@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from expt.config.compose import Job, compose_jobs
+from expt.config.compose import compose_jobs
+from expt.config.job import Job
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.train.data_loading import DataLoader

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from expt.config.compose import Composition, Job
+from expt.config.compose import Composition
+from expt.config.job import Job
 from expt.runs.records import RunRecord, write_run
 from expt.runs.run import Status
 from expt.train.messages import (

@@ -11,7 +11,8 @@ import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 
 from expt.config.allowed import ALLOW_VARIABLE
-from expt.config.compose import Job, compose_jobs
+from expt.config.compose import compose_jobs
+from expt.config.job import Job
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset, Split
 from expt.parts.data.scale import Scale

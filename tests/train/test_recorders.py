@@ -2,7 +2,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from expt.config.compose import Job, compose_jobs
+from expt.config.compose import compose_jobs
+from expt.config.job import Job
 from expt.errors import UserError
 from expt.train.recorders import Sinks, check_recorders
 

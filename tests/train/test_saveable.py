@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from expt.config.compose import Job, compose_jobs
+from expt.config.compose import compose_jobs
+from expt.config.job import Job
 from expt.errors import UserError
 from expt.train.backend import start_for
 from expt.train.data_loading import DataLoader

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from expt.config.cadence import Cadence
-from expt.config.compose import Job, compose_jobs
+from expt.config.compose import compose_jobs
+from expt.config.job import Job
 from expt.parts.data.dataset import Dataset
 from expt.train.data_loading import DataLoader
 from expt.train.input.order import batch_indices

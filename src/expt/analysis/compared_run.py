@@ -14,11 +14,11 @@ from typing import Any
 
 import yaml
 
+from expt.analysis.last_values import last_values
 from expt.analysis.values import as_text, plain
 from expt.config.flatten import flatten
 from expt.config.quoting import unquote
 from expt.errors import UserError
-from expt.record.journal import FILE_NAME, complete_size, read_journal
 from expt.runs.leading import BEST_PREFIX, monitored_metric
 from expt.runs.liveness import status_of
 from expt.runs.names import name_of
@@ -32,7 +32,6 @@ BEST = BEST_PREFIX
 """The prefix of metrics of the best checkpoint."""
 
 CONFIG_FILE = Path(".hydra") / "config.yaml"
-_TAILS = (1 << 16, 1 << 20)  # bytes at the end of a journal that are searched for the last values
 # The loader in C is several times faster than the one in Python; some builds of PyYAML lack it.
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -139,44 +138,9 @@ def read_compared(directory: Path) -> ComparedRun:
     )
 
 
-def last_values(directory: Path, wanted: str) -> tuple[dict[str, Any], str | None]:
-    """Returns the last values in a run's journal, and the problem if the journal can't be read.
-
-    Args:
-        directory: The directory of the run.
-        wanted: The metric that the result should contain, if the journal has it near its end.
-
-    Returns:
-        The last value of each key, and an error message or None.
-    """
-    # Journals may be large: only the end is read, and more of it if the metric is not found there.
-    path, values = directory / FILE_NAME, dict[str, Any]()
-    try:
-        end = complete_size(path)
-        for size in _TAILS:
-            start = _line_start(path, max(0, end - size))
-            for record in read_journal(path, start, end) if end else ():
-                values |= record
-            if wanted in values or start == 0:
-                break
-    except (UserError, OSError) as error:
-        return values, plain(str(error))
-    return values, None
-
-
 def flat_config(directory: Path) -> dict[str, Any]:
     """Returns the config file of a run by full key; empty if it can't be read."""
     return _flat(_config(directory))
-
-
-def _line_start(path: Path, start: int) -> int:
-    """Returns the position of the first line that begins at or after a position, in bytes."""
-    if start == 0:
-        return 0
-    with path.open("rb") as file:
-        file.seek(start - 1)
-        file.readline()
-        return file.tell()
 
 
 def _config(directory: Path) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from typing import Any
 
 from expt.config.argument_types import check_argument_types
 from expt.config.cadence import Cadence, parse_seconds
-from expt.config.compose import Job
 from expt.config.declarations import (
     LEARNER_KEY,
     TASK_KEY,
@@ -23,6 +22,7 @@ from expt.config.declarations import (
 from expt.config.groups import option_values
 from expt.config.hooks import check_hooks
 from expt.config.instantiate import ACCUMULATION_KEY, DECAY_KEY, HORIZON_KEY, check_target, targets
+from expt.config.job import Job
 from expt.config.location import options
 from expt.config.paths import expand_path
 from expt.config.quoting import values_by_key

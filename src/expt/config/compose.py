@@ -1,8 +1,6 @@
 """Composition of overrides into the configs of a run or of a sweep's jobs."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
@@ -18,8 +16,8 @@ from expt.config.hydra_errors import convert_hydra_errors
 from expt.config.hydra_groups import GROUPS, check_no_hydra_plugins, replace_hydra_groups
 from expt.config.hydra_setup import compose_with_hydra, composing
 from expt.config.instantiate import check_calls_nothing
+from expt.config.job import ComposedJob, Job
 from expt.config.overrides import normalize, parse_override
-from expt.config.paths import expand_path
 from expt.config.quoting import unquote
 from expt.config.schema import Config
 from expt.config.shared_composition import (
@@ -30,47 +28,6 @@ from expt.config.shared_composition import (
     to_plain,
     to_resolved,
 )
-
-
-@dataclass(frozen=True)
-class Job:
-    """The composed config of a run, resolved and frozen.
-
-    Attributes:
-        config: The values, nested as in `--cfg job`.
-        choices: The option chosen from each group, such as `{"act": "relu"}`.
-        overrides: The user's overrides for this job.
-        current_output_dir: The folder of all runs that contains a recorded job now, if known. The
-            recorded `output_dir` may be outdated, or relative to another working directory.
-    """
-
-    config: Config
-    choices: dict[str, str]
-    overrides: tuple[str, ...]
-    current_output_dir: Path | None = None
-
-    @property
-    def output_dir(self) -> Path:
-        """The absolute path of the folder of all runs."""
-        if self.current_output_dir is not None:
-            return self.current_output_dir
-        return expand_path(self.config.output_dir, "output_dir=").absolute()
-
-
-@dataclass(frozen=True)
-class ComposedJob:
-    """A job, together with its config as written.
-
-    Attributes:
-        job: The job, resolved and frozen.
-        config: The job's config as plain values with unresolved interpolations. This is the form
-            that `.hydra/config.yaml` records, since a resolved `${oc.env:…}` could be a secret.
-        subdirectory: The job's directory relative to that of its sweep; empty for a single run.
-    """
-
-    job: Job
-    config: dict[str, Any]
-    subdirectory: str = ""
 
 
 class Composition:

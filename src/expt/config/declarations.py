@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from expt.config.compose import Job
 from expt.config.instantiate import ACCUMULATION_KEY
+from expt.config.job import Job
 from expt.config.location import options
 from expt.config.outputs import (
     EXPECTED_LINKS,

@@ -5,7 +5,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from expt.config.compose import ComposedJob, Composition
+from expt.config.compose import Composition
+from expt.config.job import ComposedJob
 from expt.errors import UserError, hint
 
 _HELP = ("hydra_help", "help")

@@ -9,14 +9,16 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from expt.config.compose import Job, compose_jobs
+from expt.config.compose import compose_jobs
 from expt.config.declarations import LEARNER_KEY, part_nodes
 from expt.config.full_keys import suggest_key
 from expt.config.hydra_errors import convert_hydra_errors, list_full_keys
+from expt.config.hydra_schema import schema
 from expt.config.hydra_setup import check_config_dir
+from expt.config.job import Job
 from expt.config.location import options
 from expt.config.overrides import normalize
-from expt.config.schema import THREADS, Config, schema
+from expt.config.schema import THREADS, Config
 from expt.errors import UserError, hint, nearest
 
 CONFIG_FILE = Path(".hydra") / "config.yaml"

@@ -11,8 +11,8 @@ from hydra.core.utils import configure_log, env_override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from expt.config.compose import ComposedJob
 from expt.config.frozen import CONFIG_FILE, ConfigWriter
+from expt.config.job import ComposedJob
 
 
 @contextmanager

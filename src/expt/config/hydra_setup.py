@@ -12,9 +12,9 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
+from expt.config.hydra_schema import register
 from expt.config.location import config_directory
 from expt.config.paths import expand_path
-from expt.config.schema import register
 from expt.errors import UserError
 
 _FILE_NAME_LENGTH = 100

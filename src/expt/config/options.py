@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from hydra import compose
 from omegaconf import OmegaConf
 
-from expt.config.compose import Job, compose_jobs
+from expt.config.compose import compose_jobs
 from expt.config.hydra_errors import convert_hydra_errors
 from expt.config.hydra_setup import check_config_dir, composing
+from expt.config.job import Job
 from expt.config.location import options
 from expt.config.paths import expand_path
 from expt.errors import UserError, hint

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from expt.config.compose import Job
 from expt.config.hydra_groups import GROUPS
+from expt.config.job import Job
 
 
 def make_params(job: Job) -> dict[str, Any]:

@@ -10,9 +10,6 @@ from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, get_args
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
-
 from expt.config.flatten import flatten
 from expt.config.full_keys import suggest_key
 from expt.errors import UserError, hint
@@ -260,22 +257,6 @@ PARTS = ("data", "model", "act", "loss", "optimizer", "schedule")
 """The groups of which a config has exactly one part."""
 NODES: Mapping[str, type[Any]] = {"loop": Loop, "sweep": Sweep}
 """The nodes of a config whose keys are typed, by name."""
-
-
-def schema() -> DictConfig:
-    """Returns the OmegaConf schema that values are merged into."""
-    root: DictConfig = OmegaConf.structured(Config)
-    # OmegaConf makes nodes of frozen dataclasses read-only, and overrides could not change them.
-    OmegaConf.set_readonly(root, None)
-    for name, node in NODES.items():
-        root[name] = node
-        OmegaConf.set_readonly(root[name], None)
-    return root
-
-
-def register() -> None:
-    """Registers the schema with Hydra as `schema`, the first entry of `conf/config.yaml`."""
-    ConfigStore.instance().store(name="schema", node=schema(), provider="schema")
 
 
 def _check_keys(

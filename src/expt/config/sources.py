@@ -35,7 +35,7 @@ _TRAINING = "expt.train.session"  # imports everything that trains, except the c
 _WITHOUT_EFFECT = (
     *("expt.errors", "expt.probes", "expt.record", "expt.runs"),
     *("expt.config.compose", "expt.config.flatten", "expt.config.full_keys"),
-    *("expt.config.groups", "expt.config.hashes"),
+    *("expt.config.groups", "expt.config.hashes", "expt.config.hydra_schema", "expt.config.job"),
     *("expt.config.hydra_help", "expt.config.hydra_job", "expt.config.hydra_setup"),
     *("expt.config.location", "expt.config.modules", "expt.config.hydra_groups"),
     *("expt.config.params", "expt.config.paths", "expt.config.shared_composition"),

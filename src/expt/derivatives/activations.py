@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from expt.config.compose import Job
 from expt.config.instantiate import bind_part, call_part
+from expt.config.job import Job
 from expt.derivatives.closed_forms import ClosedForm, find_closed_form
 from expt.derivatives.tapes import Array, Difference, midpoints, nested_derivatives
 from expt.train.backend import as_user_errors

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from expt.config.compose import Job
+from expt.config.job import Job
 from expt.derivatives.problems import PROBLEMS, Problem
 from expt.train.backend import as_user_errors
 from expt.train.optimizer import make_optimizers

@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from expt.config.compose import Job
 from expt.config.declarations import TASKS_KEY, supports_task
 from expt.config.instantiate import bind_part
+from expt.config.job import Job
 from expt.derivatives.loss_formulas import find_gradient
 from expt.derivatives.tapes import Array, Difference, midpoints
 from expt.errors import UserError

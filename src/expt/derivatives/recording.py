@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from expt.config.compose import Job
+from expt.config.job import Job
 from expt.derivatives.figures import Picture
 from expt.derivatives.selection import Jobs
 from expt.derivatives.study import Section, all_rows

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from expt.config.compose import Job
 from expt.config.instantiate import check_target, targets
+from expt.config.job import Job
 from expt.config.options import available_options, compose_options
 from expt.errors import UserError, hint
 

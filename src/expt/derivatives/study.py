@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from expt.config.compose import Job
+from expt.config.job import Job
 from expt.derivatives.activations import ActivationDerivatives, differentiate_activation
 from expt.derivatives.chain_rule import multiply_factors
 from expt.derivatives.descent import best_paths

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from expt.config.compose import Job
 from expt.config.frozen import read_frozen
+from expt.config.job import Job
 from expt.config.paths import expand_path
 from expt.errors import RunError, UserError, hint
 from expt.record.phases import Phases

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from expt.config.compose import Job
+from expt.config.job import Job
 from expt.parts.data.dataset import Dataset, Split
 from expt.record.mlflow.recorder import log_evaluation
 from expt.record.phases import Phases, lap_seconds

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from expt.config.compose import Job
 from expt.config.frozen import read_frozen
+from expt.config.job import Job
 from expt.prediction.inputs import Batches, read_inputs
 from expt.prediction.outputs import describe_outputs, write
 from expt.record.phases import Phases

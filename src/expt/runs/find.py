@@ -1,4 +1,4 @@
-"""Finds a run by its directory, its name, its MLflow id, or `latest`."""
+"""Finds a run by its directory, its name, its MLflow id, or `latest`; or all runs in folders."""
 
 import os
 import re
@@ -118,6 +118,33 @@ def find_run(name: str, output_dir: Path) -> FoundRun:
         f"'latest', 'best', or the name or MLflow id of a run in {output_dir}."
         f"{suggestion(name, [*RUN_KEYWORDS, *(one.name for one in known)])}"
     )
+
+
+def find_runs(names: list[str], *, is_default: bool) -> list[Path]:
+    """Returns the directories of all runs in some folders.
+
+    Args:
+        names: Directories of runs, or folders that contain runs.
+        is_default: Whether `names` is the default because the user gave none; changes the error
+            message.
+
+    Returns:
+        The directories, sorted within each folder by name and thus by time.
+
+    Raises:
+        UserError: A folder contains no runs.
+    """
+    found: dict[Path, None] = {}
+    for name in names:
+        inside = sorted(file.parent for file in records_in(Path(name)))
+        if not inside:
+            problem = "there are no runs" if is_default else "there is no such run"
+            raise UserError(
+                f"{name}: {problem}. Expected a run's directory (one that contains a run.json), or "
+                "a folder of runs."
+            )
+        found |= dict.fromkeys(inside)
+    return list(found)
 
 
 def load_run(directory: Path, output_dir: Path) -> FoundRun:

@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from expt.config.compose import Job
 from expt.config.flatten import flatten
 from expt.config.groups import default_option, is_list_group, option_values, top_level
 from expt.config.hashes import has_effect
+from expt.config.job import Job
 from expt.config.location import options
 from expt.config.quoting import values_by_key
 from expt.config.schema import PARTS

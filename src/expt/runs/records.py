@@ -11,44 +11,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from expt.errors import UserError
-from expt.runs.atomic import read_json, write_json
-from expt.runs.damaged import damaged, invalid_field
+from expt.runs.damaged import damaged
+from expt.runs.record_base import Count, Finite, Part, Seconds, Shape, Texts
+from expt.runs.record_file import read_versioned, write_versioned
 from expt.runs.record_parts import (
     BestRecord,
     CodeRecord,
-    Count,
     DataRecord,
     FinalRecord,
     FindingRecord,
-    Finite,
     GitRecord,
     JobRecord,
     MachineRecord,
     MLflowIds,
     Origin,
     OutputsRecord,
-    Part,
     Place,
     Process,
     ResumedRecord,
-    Seconds,
-    Shape,
     Status,
     SweepOfRun,
-    Texts,
 )
 
 RUN_FILE, SWEEP_FILE = "run.json", "sweep.json"
 NO_TASK = "none"
 """The task of a run that trained no model, such as one that `expt.gradients --record` made."""
-
-SCHEMA_VERSION = 2
-"""The value of `schema_version` in the files; files of version 1 do not have this key."""
-
-_VERSION_KEY = "schema_version"
 
 
 class Record(Part):
@@ -268,7 +257,7 @@ def write_run(directory: Path, record: RunRecord) -> None:
     Raises:
         OSError: The disk is full, or the directory can't be written to.
     """
-    _write(directory / RUN_FILE, record)
+    write_versioned(directory / RUN_FILE, record)
 
 
 def write_sweep(directory: Path, record: SweepRecord) -> None:
@@ -277,32 +266,13 @@ def write_sweep(directory: Path, record: SweepRecord) -> None:
     Raises:
         OSError: The disk is full, or the directory can't be written to.
     """
-    _write(directory / SWEEP_FILE, record)
+    write_versioned(directory / SWEEP_FILE, record)
 
 
 def _read(file: Path, kind: type[_Record]) -> _Record:
-    content = read_json(file)
-    if not isinstance(content, dict):
-        raise UserError(f"{file} is not the record of a {file.stem}.")
-    # Checked before the fields: a newer version may have given known keys another meaning.
-    version = content.pop(_VERSION_KEY, 1)
-    if type(version) is not int or version < 1:
-        raise damaged(file, _VERSION_KEY)
-    if version > SCHEMA_VERSION:
-        raise UserError(
-            f"{file} was written by a newer version of expt (schema {version}, this version reads "
-            f"up to {SCHEMA_VERSION}): update expt."
-        )
-    try:
-        record = kind.model_validate(content)
-    except ValidationError as error:
-        raise damaged(file, invalid_field(error)) from error
+    record = read_versioned(file, kind)
     # Both have defaults, so that a record can be built step by step, but no valid file lacks them.
     for key in ("status", "started"):
-        if key not in content:
+        if key not in record.model_fields_set:
             raise damaged(file, key)
     return record
-
-
-def _write(file: Path, record: Record) -> None:
-    write_json(file, {_VERSION_KEY: SCHEMA_VERSION, **record.to_mapping()})

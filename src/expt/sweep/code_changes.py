@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from expt.config.compose import Job
+from expt.config.job import Job
 from expt.config.sources import Code, changed_modules, code_of
 from expt.errors import UserError
 from expt.runs.changed_code import ALLOW_OPTION, listed

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from expt.config.compose import ComposedJob
 from expt.config.hashes import run_hash, variant_hash
+from expt.config.job import ComposedJob
 from expt.config.sources import code_of
 from expt.errors import RunError, UserError
 from expt.runs.record_parts import JobStatus

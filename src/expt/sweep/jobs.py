@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from expt.config.compose import Job
+from expt.config.job import Job
 from expt.config.sources import Code
 from expt.errors import UserError
 from expt.runs.record_parts import JobStatus

@@ -12,7 +12,7 @@ from expt.record.mlflow.copies import Copies, update_sweep_place
 from expt.record.mlflow.recorder import make_follower, prepare
 from expt.record.process import FollowerProcess
 from expt.runs.liveness import is_alive
-from expt.runs.record_parts import plain_values
+from expt.runs.record_base import plain_values
 from expt.runs.records import SWEEP_FILE, RunRecord
 from expt.runs.run import Run, Status, SweepAsRun
 from expt.runs.secrets import redacted_values

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from expt.config.compose import ComposedJob
 from expt.config.frozen import ConfigWriter
+from expt.config.job import ComposedJob
 from expt.config.sources import code_of
 from expt.errors import UserError
 from expt.runs.directories import locked

@@ -10,10 +10,9 @@ from typing import Any
 from rich.console import Console
 
 from expt.errors import RunError, Terminated
-from expt.record.log_files import log_to_file_and_stderr
 from expt.record.mlflow.recorder import restore_advice
 from expt.record.mlflow.store import DELETED
-from expt.record.phases import Phases, command_phases, lap_seconds
+from expt.record.phases import Phases, lap_seconds
 from expt.runs.environment import process
 from expt.runs.record_parts import JobStatus
 from expt.runs.run import Run, Status
@@ -24,53 +23,12 @@ from expt.sweep.limits import Deadlines, Limits
 from expt.sweep.mirror import JobMirrors, is_followed
 from expt.sweep.plan import SweepPlan
 from expt.sweep.preflight import CHECK_TIMEOUT, check_task, result_of_check
-from expt.sweep.summary import exit_code, print_outcome, show_comparison
+from expt.sweep.summary import print_outcome, show_comparison
 from expt.sweep.view import SweepView
-from expt.train.signals import Interruption, deferred_signals
+from expt.train.signals import Interruption
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.2
-_LOG_FILE = "sweep.log"
-
-
-def run_jobs(
-    plan: SweepPlan,
-    launcher: Launcher,
-    console: Console,
-    *,
-    growth: Growth | None = None,
-    seconds: float | None = None,
-    retry_failed: bool = False,
-) -> int:
-    """Trains the unfinished jobs of a plan.
-
-    Args:
-        plan: The plan, which is updated in memory and on disk with each change of a job's status.
-        launcher: An idle launcher; it is closed at the end.
-        console: Shows one line per job, and a table of the results at the end.
-        growth: Adds the sweeper's further jobs to the plan; None if all jobs are planned.
-        seconds: Estimated duration of a job; None if unknown.
-        retry_failed: Whether to train failed jobs again.
-
-    Returns:
-        The exit code: 0 if all jobs have finished or were reused, else 1.
-
-    Raises:
-        RunError: The sweep can't continue: the disk is full, or the sweeper has proposed a job
-            that can't be trained.
-        KeyboardInterrupt: Ctrl-C was pressed. All runs have been closed as KILLED.
-        Terminated: SIGTERM was received. All runs have been closed as KILLED.
-    """
-    log_to_file_and_stderr(plan.directory / _LOG_FILE)
-    command_phases().start_log()
-    with deferred_signals() as interruption:
-        view = SweepView(plan, console, launcher.num_slots, seconds)
-        scheduler = Scheduler(plan, launcher, view, growth)
-        try:
-            scheduler.run(interruption, retry_failed)
-        finally:
-            scheduler.close(console)
-    return exit_code(plan)
 
 
 class Scheduler:

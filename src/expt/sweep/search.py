@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from expt.config.compose import ComposedJob, Composition
+from expt.config.compose import Composition
 from expt.config.instantiate import bind_part, call_part
+from expt.config.job import ComposedJob
 from expt.errors import UserError
 from expt.sweep.plan import SweepPlan
 from expt.sweep.sweepers import Sweeper

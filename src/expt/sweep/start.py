@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from expt.config.compose import ComposedJob, Job
 from expt.config.hashes import run_hash, variant_hash
 from expt.config.instantiate import bind_part, call_part
+from expt.config.job import ComposedJob, Job
 from expt.config.sources import code_of
 from expt.record.phases import Phases
 from expt.record.values import format_seconds
@@ -24,8 +24,8 @@ from expt.sweep.mirror import update_places
 from expt.sweep.plan import SweepPlan
 from expt.sweep.plan_reader import read_plan
 from expt.sweep.preflight import check_kinds
-from expt.sweep.scheduler import run_jobs
 from expt.sweep.search import Search, make_search, search_arguments, search_facts
+from expt.sweep.session import run_jobs
 from expt.sweep.summary import exit_code, print_outcome
 from expt.train.data_loading import DataLoader
 from expt.train.messages import print_code_note, print_where_to_look

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from expt.config.checks import check_trains
-from expt.config.compose import ComposedJob, Composition
+from expt.config.compose import Composition
 from expt.config.hashes import run_hash
+from expt.config.job import ComposedJob
 from expt.config.sources import code_of
 from expt.record.exits import exit_code, print_error
 from expt.record.phases import Phases

@@ -1,9 +1,7 @@
 """Closes runs and sweeps whose processes have died, and completes their MLflow mirrors."""
 
-import os
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +22,8 @@ from expt.record.mlflow.store import DeletedError, prepare_mlflow, repair_store,
 from expt.runs.directories import LockedError, locked
 from expt.runs.find import FoundRun, load_run
 from expt.runs.liveness import is_alive
-from expt.runs.record_parts import MLflowIds, plain_values
+from expt.runs.record_base import plain_values
+from expt.runs.record_parts import MLflowIds
 from expt.runs.records import SWEEP_FILE
 from expt.runs.run import Run, Status
 from expt.sweep.mirror import is_followed, run_of_sweep
@@ -33,40 +32,6 @@ from expt.sweep.sync_report import SyncReport
 from expt.train.recorders import is_mlflow
 
 _DIED = "the process ended without closing the run"
-
-
-def find_runs(names: list[str], *, is_default: bool) -> list[Path]:
-    """Returns the directories of all runs in some folders.
-
-    Args:
-        names: Directories of runs, or folders that contain runs.
-        is_default: Whether `names` is the default because the user gave none; changes the error
-            message.
-
-    Returns:
-        The directories, sorted within each folder by name and thus by time.
-
-    Raises:
-        UserError: A folder contains no runs.
-    """
-    found: dict[Path, None] = {}
-    for name in names:
-        inside = sorted(_runs_in(Path(name)))
-        if not inside:
-            problem = "there are no runs" if is_default else "there is no such run"
-            raise UserError(
-                f"{name}: {problem}. Expected a run's directory (one that contains a run.json), or "
-                "a folder of runs."
-            )
-        found |= dict.fromkeys(inside)
-    return list(found)
-
-
-def _runs_in(folder: Path) -> Iterator[Path]:
-    for place, folders, files in os.walk(folder):
-        if "run.json" in files:
-            yield Path(place)
-            folders.clear()  # runs are not nested
 
 
 @dataclass

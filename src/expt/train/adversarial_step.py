@@ -55,14 +55,10 @@ def make_adversarial_step(
     def gradients_of(
         weights: Sequence[tf.Tensor], batch: Batch, state_values: Sequence[tf.Tensor]
     ) -> Computed:
-        given = (
-            list(zip(variables, weights, strict=True)),
-            list(zip(states, state_values, strict=True)),
-        )
         # Persistent, since two losses are differentiated, each with respect to the weights of one
         # network.
         tape = tf.GradientTape(persistent=True, watch_accessed_variables=False)
-        with tape, Stateless(*given) as scope:
+        with tape, Stateless(variables, weights, states, state_values) as scope:
             tape.watch(weights)
             pair = adversarial_losses(generator, discriminator, loss, batch, noise_seed)
             generator_loss = pair.generator

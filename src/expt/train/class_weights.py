@@ -1,7 +1,7 @@
 """Class weights computed from the data, for `class_weights=balanced`."""
 
-from expt.config.compose import Job
 from expt.config.declarations import task_of
+from expt.config.job import Job
 from expt.errors import UserError
 from expt.parts.data.class_balance import balanced_weights
 from expt.parts.data.dataset import Dataset

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from expt.config.checks import check, check_task
-from expt.config.compose import Job
 from expt.config.declarations import TARGETS_KEY, batches_per_step, metrics_for, task_of
 from expt.config.instantiate import ACCUMULATION_KEY, bind_part, call_part
+from expt.config.job import Job
 from expt.config.sources import code_of
 from expt.errors import UserError, hint
 from expt.parts.data.dataset import Dataset, Split

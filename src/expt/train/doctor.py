@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from expt.config.compose import Job
+from expt.config.job import Job
 from expt.config.params import make_params
 from expt.parts.data.dataset import Dataset, Split
 from expt.probes.doctor.chance import classification_loss, regression_loss, smooth

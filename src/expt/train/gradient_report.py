@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from rich.table import Table
 from rich.text import Text
 
-from expt.config.compose import Job
 from expt.config.instantiate import ACCUMULATION_KEY
+from expt.config.job import Job
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.probes.gradient_check import FLOAT32, FLOAT64, Precision, WeightCheck, check_gradients

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from expt.config.compose import Job
 from expt.config.declarations import task_of
+from expt.config.job import Job
 from expt.parts.data.dataset import Dataset, Split
 from expt.train.evaluation import Evaluate
 from expt.train.objective import make_objective, outputs_of

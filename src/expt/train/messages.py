@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from expt.config.compose import Job
+from expt.config.job import Job
 from expt.config.location import replaced_options
 from expt.config.paths import expand_path
 from expt.record.console import BEST_MARK

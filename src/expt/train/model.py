@@ -6,9 +6,9 @@ from typing import Any
 
 import keras
 
-from expt.config.compose import Job
 from expt.config.declarations import INITIALIZER_KEY, LEARNER_KEY, task_of
 from expt.config.instantiate import bind_part, call_part
+from expt.config.job import Job
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.parts.models.standardization import with_standardization

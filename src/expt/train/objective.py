@@ -9,9 +9,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from expt.config.compose import Job
 from expt.config.declarations import TAKES_KEY, TARGETS_KEY, batches_per_step, metrics_for, task_of
 from expt.config.instantiate import bind_part
+from expt.config.job import Job
 from expt.config.outputs import model_outputs
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset

@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
-from expt.config.compose import Job
 from expt.config.instantiate import DECAY_KEY, HORIZON_KEY, bind_part, call_part
+from expt.config.job import Job
 from expt.config.schema import Mode
 from expt.errors import UserError
 from expt.parts.horizon import HeldSchedule

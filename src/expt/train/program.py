@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from expt.config.checks import check_monitored_metric
-from expt.config.compose import Job
 from expt.config.declarations import DIRECTION_KEY, LEARNER_KEY, task_of
 from expt.config.instantiate import bind_part
+from expt.config.job import Job
 from expt.config.outputs import ModelOutputs, model_outputs
 from expt.parts.data.dataset import Dataset, Split
 from expt.train.backend import as_user_errors

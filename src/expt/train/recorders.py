@@ -9,9 +9,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from expt.config.compose import Job
 from expt.config.declarations import metrics_for
 from expt.config.instantiate import bind_part, call_part
+from expt.config.job import Job
 from expt.record.console import ClosingPhase, ConsoleRecorder, RunLength
 from expt.record.journal import Journal
 from expt.record.phases import Phases

@@ -8,9 +8,9 @@ from typing import Any
 
 import keras
 
-from expt.config.compose import Job
 from expt.config.declarations import DIRECTION_KEY, task_of
 from expt.config.hashes import run_hash, variant_hash
+from expt.config.job import Job
 from expt.config.params import make_params
 from expt.config.sources import Code, changed_modules
 from expt.parts.data.dataset import Dataset

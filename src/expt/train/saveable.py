@@ -15,8 +15,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from expt.config.compose import Job
 from expt.config.instantiate import targets
+from expt.config.job import Job
 from expt.errors import UserError
 from expt.train.objective import outputs_of
 from expt.train.saved_model import load_model

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from expt.config.compose import Job
 from expt.config.frozen import read_frozen, with_data
 from expt.config.instantiate import check_target
+from expt.config.job import Job
 from expt.config.outputs import ModelOutputs, model_outputs
 from expt.config.saved_layers import check_saved_layers
 from expt.errors import UserError

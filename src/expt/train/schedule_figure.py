@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 from rich.console import Console
 
-from expt.config.compose import Job
+from expt.config.job import Job
 from expt.parts.data.dataset import Dataset
 from expt.record.rate_figures import draw_schedule
 from expt.runs.atomic import replacing

@@ -14,8 +14,8 @@ from pathlib import Path
 from rich.console import Console
 
 from expt.config.cadence import Cadence
-from expt.config.compose import Job
 from expt.config.hashes import identity
+from expt.config.job import Job
 from expt.config.schema import Mode
 from expt.config.sources import Code, check_imported, code_of
 from expt.errors import RunError

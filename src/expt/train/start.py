@@ -10,10 +10,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from expt.config.compose import Composition, Job
+from expt.config.compose import Composition
 from expt.config.frozen import read_frozen, with_overrides, write_frozen
 from expt.config.hashes import run_hash
 from expt.config.hydra_job import hydra_job
+from expt.config.job import Job
 from expt.config.paths import expand_path
 from expt.config.schema import Mode
 from expt.config.sources import code_of

@@ -95,20 +95,27 @@ class Stateless:
     there.
 
     Args:
-        weights: Pairs of a variable and its value.
-        states: Pairs of a variable that a forward pass may change and its value. A variable that is
-            also in `weights` has its value there.
+        weights: The variables that gradients are computed for.
+        weight_values: The value of each.
+        states: The variables that a forward pass may change. A variable that is also in `weights`
+            has its value there.
+        state_values: The value of each.
     """
 
     def __init__(
         self,
-        weights: Sequence[tuple[keras.Variable, tf.Tensor]],
-        states: Sequence[tuple[keras.Variable, tf.Tensor]],
+        weights: Sequence[keras.Variable],
+        weight_values: Sequence[tf.Tensor],
+        states: Sequence[keras.Variable],
+        state_values: Sequence[tf.Tensor],
     ) -> None:
-        self._weights = [variable for variable, _ in weights]
-        self._states = [variable for variable, _ in states]
+        self._weights, self._states = weights, states
         # Weights come last, since the last value of a variable in both lists counts.
-        self._scope = keras.StatelessScope([*states, *weights], collect_losses=True)
+        values = [
+            *zip(states, state_values, strict=True),
+            *zip(weights, weight_values, strict=True),
+        ]
+        self._scope = keras.StatelessScope(values, collect_losses=True)
 
     def __enter__(self) -> "Stateless":
         self._scope.__enter__()
@@ -167,11 +174,8 @@ def make_train_step(
     def gradients_of(
         weights: Sequence[tf.Tensor], batch: Batch, state_values: Sequence[tf.Tensor]
     ) -> Computed:
-        given = (
-            list(zip(variables, weights, strict=True)),
-            list(zip(states, state_values, strict=True)),
-        )
-        with tf.GradientTape(watch_accessed_variables=False) as tape, Stateless(*given) as scope:
+        tape = tf.GradientTape(watch_accessed_variables=False)
+        with tape, Stateless(variables, weights, states, state_values) as scope:
             tape.watch(weights)
             outputs = outputs_of(model, batch.inputs, training=True)
             values = mixed_loss(loss, batch, outputs)

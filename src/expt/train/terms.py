@@ -28,13 +28,9 @@ def supervised_terms(
     def terms_of(
         weights: Sequence[tf.Tensor], batch: Batch, state_values: Sequence[tf.Tensor]
     ) -> Mapping[str, Term]:
-        given = (
-            list(zip(variables, weights, strict=True)),
-            list(zip(states, state_values, strict=True)),
-        )
         # Persistent, as it is read once for each term.
         tape = tf.GradientTape(persistent=True, watch_accessed_variables=False)
-        with tape, Stateless(*given) as scope:
+        with tape, Stateless(variables, weights, states, state_values) as scope:
             tape.watch(weights)
             outputs = outputs_of(model, batch.inputs, training=True)
             data = mean_loss(mixed_loss(loss, batch, outputs), batch.weights)
@@ -71,12 +67,8 @@ def adversarial_terms(
     def terms_of(
         weights: Sequence[tf.Tensor], batch: Batch, state_values: Sequence[tf.Tensor]
     ) -> Mapping[str, Term]:
-        given = (
-            list(zip(variables, weights, strict=True)),
-            list(zip(states, state_values, strict=True)),
-        )
         tape = tf.GradientTape(persistent=True, watch_accessed_variables=False)
-        with tape, Stateless(*given) as scope:
+        with tape, Stateless(variables, weights, states, state_values) as scope:
             tape.watch(weights)
             pair = adversarial_losses(generator, discriminator, loss, batch, noise_seed)
             scaled = [

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.config.cadence import Cadence
-from expt.config.compose import Job
 from expt.config.declarations import batches_per_step
+from expt.config.job import Job
 from expt.parts.data.dataset import Dataset
 from expt.train.input.order import batch_indices
 

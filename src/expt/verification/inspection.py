@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from expt.config.compose import Job
 from expt.config.declarations import batches_per_step
+from expt.config.job import Job
 from expt.parts.data.dataset import Dataset
 from expt.train.input.pipeline import first_batch
 from expt.train.program import make_program

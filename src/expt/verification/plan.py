@@ -7,8 +7,8 @@ from pathlib import Path
 import yaml
 
 from expt.config.cadence import Cadence
-from expt.config.compose import Job
 from expt.config.declarations import batches_per_step
+from expt.config.job import Job
 from expt.config.schema import Config, Mode
 from expt.config.sources import code_of
 from expt.errors import UserError

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from expt.config.compose import Job
+from expt.config.job import Job
 from expt.config.sources import changed_modules, code_of
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset

@@ -22,7 +22,7 @@ from mlflow.utils.environment import _PythonEnv
 
 from expt.record.mlflow.shipped_code import shipped_code
 from expt.record.mlflow.signature import is_served, make_example, make_signature
-from expt.runs.record_parts import plain_values
+from expt.runs.record_base import plain_values
 from expt.runs.records import RunRecord
 from expt.serving.pyfunc import MODEL_FILE, RECORD_FILE
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from expt.parts.data.encoding import Column, Encoder
 from expt.parts.data.number_formats import NumberFormat
-from expt.runs.record_parts import Shape
+from expt.runs.record_base import Shape
 from expt.runs.records import RunRecord
 from expt.serving.arrays import preparation_of
 from expt.serving.outputs import as_columns

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from expt.config.compose import Job
+from expt.config.job import Job
 from expt.config.sources import Code
 from expt.errors import Terminated, UserError
 from expt.record.log_files import LOG_FILE, log_to_file

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.config.cadence import Cadence
-from expt.config.compose import Job
 from expt.config.hooks import EVERY_KEY
 from expt.config.instantiate import bind_part, call_part
+from expt.config.job import Job
 from expt.errors import UserError, hint
 from expt.record.recorder import Histogram, Image, Recorder, Scalars
 from expt.train.executors import Evaluated, Executor

@@ -13,9 +13,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from expt.config.cadence import Cadence
-from expt.config.compose import Job
 from expt.config.hooks import EVERY_KEY
 from expt.config.instantiate import bind_part, call_part
+from expt.config.job import Job
 from expt.probes.distributions import distributions
 from expt.probes.probe import Examples, LossTerm, Probe, Subject
 from expt.probes.summary import draw_summary, is_summarized

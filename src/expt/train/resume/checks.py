@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from expt.config.compose import Job
 from expt.config.instantiate import HORIZON_KEY
+from expt.config.job import Job
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.journal import FILE_NAME, read_journal

@@ -9,17 +9,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from expt.config.compose import Job
 from expt.config.frozen import current_name
 from expt.config.hashes import identity
 from expt.config.instantiate import ACCUMULATION_KEY, HORIZON_KEY
+from expt.config.job import Job
 from expt.config.schema import Mode
 from expt.errors import UserError
 from expt.parts.data.dataset import Dataset
 from expt.record.journal import FILE_NAME, read_journal
 from expt.runs.changed_code import known_hashes
 from expt.runs.damaged import invalid_field
-from expt.runs.record_parts import Count, Part, Seconds
+from expt.runs.record_base import Count, Part, Seconds
 from expt.runs.run import RESUMABLE_KEYS, PreviousRun
 from expt.train.checkpoint import Checkpoint, newest_checkpoint
 from expt.train.optimizer import make_schedule

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from expt.config.checks import check
-from expt.config.compose import Job
 from expt.config.frozen import read_frozen, with_overrides
 from expt.config.full_keys import suggest_key
+from expt.config.job import Job
 from expt.config.sources import code_of
 from expt.errors import UserError
 from expt.record.log_files import LOG_FILE, log_to_file_and_stderr
