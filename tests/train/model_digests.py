@@ -50,7 +50,7 @@ def digest(overrides: Sequence[str], operations: int) -> str:
     values, _ = parts.learner.make_evaluate(dataset.validation, mode)()
     state = state_variables(parts.learner, parts.schedules)
     hashed = hashlib.blake2b(digest_size=8)
-    for array in (*scalars.values(), *(variable.numpy() for variable in state.values())):
+    for array in (*scalars.scalars.values(), *(variable.numpy() for variable in state.values())):
         hashed.update(array.tobytes())
     hashed.update(repr(sorted(values.items())).encode())
     return hashed.hexdigest()

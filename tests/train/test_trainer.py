@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from expt.config.cadence import Cadence
@@ -17,7 +18,7 @@ from expt.parts.models.dense import linear
 from expt.record.recorder import Image, Record, Scalars
 from expt.runs.run import Run, Status
 from expt.train.executors import single
-from expt.train.executors.block import RunBlock
+from expt.train.executors.block import Block, RunBlock
 from expt.train.executors.single import CAPACITY, NonFiniteLossError, SingleExecutor
 from expt.train.hooks import Every, Moment
 from expt.train.input.order import batch_indices
@@ -70,28 +71,34 @@ class InMemory:
         return [record.step for record in self.records if isinstance(record, Image)]
 
 
-class Weights:
-    """A fake network with the members that training and `BestWeights` use."""
+class Weight:
+    """A fake variable of a network, a scalar."""
+
+    path, shape, dtype = "network/0", (), "float64"
 
     def __init__(self) -> None:
-        self._weights: list[Any] = []
+        self.value = tf.constant(0.0, tf.float64)
 
-    @property
-    def variables(self) -> list[Any]:
-        return [
-            SimpleNamespace(path=f"network/{index}", numpy=lambda weights=weights: weights)
-            for index, weights in enumerate(self._weights)
-        ]
+    def numpy(self) -> Any:
+        return self.value.numpy()
 
-    @property
-    def non_trainable_variables(self) -> list[Any]:
-        return []
+    def assign(self, value: Any) -> None:
+        self.value = tf.convert_to_tensor(value, tf.float64)
+
+
+class Weights:
+    """A fake network of one weight, with the members that training and `BestWeights` use."""
+
+    def __init__(self) -> None:
+        self.weights = self.variables = [Weight()]
+        self.non_trainable_variables: list[Any] = []
 
     def get_weights(self) -> list[Any]:
-        return [weights.copy() for weights in self._weights]
+        return [weight.numpy() for weight in self.weights]
 
     def set_weights(self, weights: list[Any]) -> None:
-        self._weights = weights
+        for weight, value in zip(self.weights, weights, strict=True):
+            weight.assign(value)
 
 
 class Fake:
@@ -118,7 +125,10 @@ class Fake:
         self.best = BestWeights([self.model], watch)
         self.stopping = EarlyStopping(watch, **stopping)
 
-    def run_block(self, first: int, indices: NDArray[np.int32]) -> dict[str, NDArray[np.float32]]:
+    def run_block(
+        self, first: int, indices: NDArray[np.int32], due: NDArray[np.bool_] | None = None
+    ) -> Block:
+        del due
         assert first == self.step
         self.firsts.append(first)
         self.indices.append(indices)
@@ -130,7 +140,8 @@ class Fake:
             losses.append(self.losses(self.step))
         self.model.set_weights([np.array(self.step)])
         loss = np.array(losses, np.float32)
-        return {"loss": loss, "grad_norm": loss * 2, "learning_rate": np.full_like(loss, 0.125)}
+        rate = np.full_like(loss, 0.125)
+        return Block({"loss": loss, "grad_norm": loss * 2, "learning_rate": rate}, {})
 
     def evaluate(self) -> tuple[dict[str, float], NDArray[np.float32]]:
         # Long, so that a test fails if evaluations count as training time.
@@ -206,7 +217,7 @@ def make_fake(monkeypatch: pytest.MonkeyPatch) -> MakeFake:
         fake.image_every, fake.save_every = Cadence.parse(image_every), Cadence.parse(save_every)
         clock = SimpleNamespace(time=lambda: fake.now, perf_counter=lambda: fake.now)
         monkeypatch.setattr(single, "time", clock)
-        monkeypatch.setattr(single, "compile_block", lambda _program, _first: fake.run)
+        monkeypatch.setattr(single, "compile_block", lambda *_: fake.run)
         monkeypatch.setattr(single, "averages_in_place", fake.averages)
         monkeypatch.setattr(
             single, "make_state", lambda _: State({}, fake.progress, fake.best, fake.stopping)
@@ -534,13 +545,14 @@ def test_each_loss_that_is_not_finite_is_named(make_fake: MakeFake, name: str) -
     fake = make_fake()
     other = {"loss": "discriminator_loss", "discriminator_loss": "loss"}[name]
 
-    def run(first: int, indices: NDArray[np.int32]) -> dict[str, NDArray[np.float32]]:
+    def run(first: int, indices: NDArray[np.int32], due: NDArray[np.bool_] | None = None) -> Block:
+        del due
         count = min(len(indices), 6 - first)
         numbers = np.arange(first + 1, first + 1 + count)
         bad = np.where(numbers == 6, np.nan, 1.0).astype(np.float32)
         fake.step, fake.now = fake.step + count, fake.now + count
         fake.model.set_weights([np.array(fake.step)])
-        return {other: np.ones(count, np.float32), name: bad, "grad_norm": 2 * bad}
+        return Block({other: np.ones(count, np.float32), name: bad, "grad_norm": 2 * bad}, {})
 
     fake.run = run
     with pytest.raises(NonFiniteLossError) as caught:
@@ -560,10 +572,10 @@ def test_weights_that_are_not_finite_are_named_if_the_loss_is_finite(
     monkeypatch.setattr(
         fake.model,
         "set_weights",
-        lambda weights: weights_of([weights[0], np.array([1, bad if fake.step > 4 else 1])]),
+        lambda weights: weights_of([bad if fake.step > 4 else weights[0]]),
     )
     monkeypatch.setattr(fake, "evaluate", lambda: ({"loss": 1.0}, np.zeros((1, 1))))
-    with pytest.raises(NonFiniteLossError, match=r"network/1 .*NaN or infinite by step 8"):
+    with pytest.raises(NonFiniteLossError, match=r"network/0 .*NaN or infinite by step 8"):
         fake.train()
     assert fake.recorder.steps("val/loss") == [4]
     assert fake.best.step == 4
