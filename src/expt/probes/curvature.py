@@ -24,8 +24,8 @@ class Curvature:
 
     - `curvature/largest_eigenvalue`: gradient descent with a learning rate above 2 / λ_max diverges
       on a quadratic with this curvature.
-    - `curvature/smallest_eigenvalue`: negative where the loss curves downwards in a direction. An
-      upper bound, since Lanczos finds it later than the largest one.
+    - `curvature/smallest_eigenvalue`: negative where the loss curves downwards in a direction.
+      Often too large, since Lanczos converges to it more slowly than to the largest one.
     - `curvature/trace`: the sum of all eigenvalues.
 
     H is never computed: products H v take about three times as long as a gradient. The eigenvalues
@@ -36,9 +36,10 @@ class Curvature:
     The Hessian of an adversarial pair is not defined, since each network has its own loss.
 
     Args:
-        iterations: The number of products for the eigenvalues. So many vectors of the size of the
-            weights are kept in memory.
-        samples: The number of products for the rest of the trace.
+        iterations: The number of Hessian-vector products for the eigenvalues; as many vectors, each
+            as large as the weights, are kept in memory.
+        samples: The number of Hessian-vector products that estimate the trace outside of the Krylov
+            space.
         seed: The seed of the random vectors.
 
     Raises:
@@ -137,8 +138,8 @@ class KrylovSpace(NamedTuple):
     Attributes:
         basis: Orthonormal vectors q, shape [dimensions, weights].
         eigenvalues: Those of A projected on the space (Ritz values), in ascending order, shape
-            [dimensions]. They lie within the eigenvalues of A; the outermost ones converge to the
-            outermost ones of A.
+            [dimensions]. They lie within the range of the eigenvalues of A; the outermost ones
+            converge to the outermost ones of A.
     """
 
     basis: NDArray[np.floating[Any]]
@@ -155,8 +156,8 @@ def lanczos(product: Product, start: Vector, dimensions: int) -> KrylovSpace:
     Args:
         product: Multiplies A by a vector; called once per dimension.
         start: The vector v, which must not be 0.
-        dimensions: The dimensions of the space, at least 1; fewer if A v, A² v, … are dependent
-            before.
+        dimensions: The maximum number of dimensions, at least 1. The space has fewer if v, A v,
+            A² v, … become linearly dependent.
     """
     dimensions = min(dimensions, len(start))
     basis = np.zeros((dimensions, len(start)), start.dtype)
@@ -165,8 +166,8 @@ def lanczos(product: Product, start: Vector, dimensions: int) -> KrylovSpace:
     for index in range(dimensions):
         image, known = product(basis[index]), basis[: index + 1]
         diagonal[index] = basis[index] @ image
-        # Against all vectors, not just the last two: rounding would let converged directions come
-        # back. Once is not enough in float32.
+        # Orthogonalized against all vectors, not just the last two: rounding would let converged
+        # directions come back. Once is not enough in float32.
         for _ in range(2):
             image = _outside(known, image)
         beside[index] = np.linalg.norm(image)

@@ -19,9 +19,9 @@ def supervised_terms(
 ) -> Terms:
     """Returns the terms of supervised training: `data`, and `penalty.LAYER` for each penalty.
 
-    Their sum is the loss of `make_train_step` with the same arguments, and the sum of their
-    gradients its gradient, which an optimizer for mixed_float16 scales. A batch is always computed
-    as a whole.
+    The terms add up to the loss of `make_train_step` with the same arguments, and their gradients
+    to its gradient. Under mixed_float16 the gradients, but not the values, are multiplied by the
+    optimizer's loss scale. The batch is never split into micro-batches.
     """
     variables, states = model.trainable_variables, states_of([model])
 
@@ -98,8 +98,9 @@ def adversarial_terms(
 
 
 def penalties_of(model: keras.Model, scope: Stateless) -> dict[str, tf.Tensor]:
-    """Returns the losses that each layer of a model added in its last call, by the layer's name.
+    """Returns the penalties of a model by layer.
 
+    They are the losses that a layer added in the last call, and the regularizers of its weights.
     Their sum is `expt.train.objective.penalty_of`.
 
     Args:
@@ -121,9 +122,12 @@ def penalties_of(model: keras.Model, scope: Stateless) -> dict[str, tf.Tensor]:
 
 
 def layer_name(variable: keras.Variable) -> str:
-    """Returns the name of a variable's layer, without slashes."""
-    # A variable's path ends with the names of its layer and its own; a slash would be taken for the
-    # end of a group.
+    """Returns the name of a variable's layer; if it is nested, after that of the enclosing layer.
+
+    The names are joined by dots, as in `encoder.dense`.
+    """
+    # A path is MODEL/…/LAYER/VARIABLE. With more than three names the layer is nested, and its own
+    # name may occur several times. A slash would separate the group of a metric from its name.
     path = variable.path.split("/")
     parts = path[:-1][-2:] if len(path) > 3 else path[:-1][-1:]
     return ".".join(parts) or variable.name
