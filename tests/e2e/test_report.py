@@ -136,7 +136,7 @@ def _after_drawing(page: Page, expression: str) -> Any:
 
 
 def _expect_best_curve(page: Page, is_there: bool) -> None:
-    """The first chart has, or has not, pixels in the colour of the best variant's mean."""
+    """The first chart has, or has not, pixels in the color of the best variant's mean."""
     count = _after_drawing(page, _COUNT_PIXELS)
     assert count > 100 if is_there else count == 0
 
