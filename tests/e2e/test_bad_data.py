@@ -82,7 +82,9 @@ def content(folder: Path) -> dict[str, str]:
         ("data=iris data.batch_size=1000", "data.batch_size=1000"),
     ],
 )
-def test_unusable_data_is_reported(run_here: Command, folder: Path, arguments: str, message: str) -> None:
+def test_unusable_data_is_reported(
+    run_here: Command, folder: Path, arguments: str, message: str
+) -> None:
     before = content(folder)
     done = run_here(*arguments.split(), folder=folder)
     assert done.code == 2

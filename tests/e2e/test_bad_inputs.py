@@ -55,14 +55,14 @@ MAY_CHANGE = {
     "resume": ("run.json", "metrics.jsonl", "model.keras", "layers.md", "git.diff", "checkpoints"),
     "sync": ("run.json",),
 }
-"""The files of a run that a command may change if it succeeds; other commands may only add files."""
+"""The files of a run that a command may change if it succeeds; others may only add files."""
 REFUSED = dict.fromkeys(COMMANDS, 2) | {"sync": 1}  # `sync` continues with the other runs
 
 Damage = Callable[[Path], Any]
 
 
 class Runs:
-    """A finished run, also recorded in MLflow, and an interrupted one, with copies to be damaged."""
+    """A finished run, which is also in MLflow, and an interrupted one; makes copies to damage."""
 
     def __init__(self, root: Path) -> None:
         self.root, self._numbers = root, count()
@@ -318,7 +318,9 @@ class TestRecords:
         [b"", b"{", b"[]", b"null", b"\xff\xfe{}", b"\0" * 900, b"[" * 100_000, None],
         ids=["empty", "cut", "list", "null", "no utf-8", "zeros", "deep", "folder"],
     )
-    def test_unreadable_records_are_refused(self, runs: Runs, command: str, new: bytes | None) -> None:
+    def test_unreadable_records_are_refused(
+        self, runs: Runs, command: str, new: bytes | None
+    ) -> None:
         done = refuse(runs, command, replace_by("run.json", new), code=2 if new is None else None)
         assert "run" in done.out + done.error
 
@@ -482,7 +484,7 @@ class TestCheckpoints:
         done, folder = survive(runs, "resume", damage)
         assert done.code == 0
         assert "is damaged: its checksum does not match its name" in done.error
-        assert "from step 19" in done.out
+        assert "from step 19" in done.out  # the run was interrupted at step 30, in its second epoch
         assert_same(folder / "run", runs.root / "finished")
 
     def test_run_starts_over_if_all_checkpoints_are_damaged(self, runs: Runs) -> None:

@@ -387,9 +387,7 @@ def test_mlflow_shows_a_single_run(mlflow: str, records: list[dict[str, Any]], p
     expect(page.locator(".js-plotly-plot .barlayer .point path").first).to_be_visible()
 
 
-def test_mlflow_compares_two_runs(
-    mlflow: str, records: list[dict[str, Any]], page: Page
-) -> None:
+def test_mlflow_compares_two_runs(mlflow: str, records: list[dict[str, Any]], page: Page) -> None:
     one, other = records[0], records[-1]
     stored = [record["mlflow"] for record in (one, other)]
     runs = json.dumps([run["run_id"] for run in stored])

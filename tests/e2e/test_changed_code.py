@@ -111,7 +111,9 @@ def test_changed_comments_are_ignored(project: Path, edit: Edit, run_here: Comma
     assert "code" not in record_of(project / "run")["resumed"][0]
 
 
-def test_allowed_code_change_is_recorded_and_shown(project: Path, edit: Edit, run_here: Command) -> None:
+def test_allowed_code_change_is_recorded_and_shown(
+    project: Path, edit: Edit, run_here: Command
+) -> None:
     first = record_of(project / "run")
     shutil.copytree(project / "run", project / "before")
     edit("scale.py", "FACTOR = 2.0\n")
@@ -169,7 +171,7 @@ def test_a_run_recorded_without_its_code_continues_with_a_warning(
     new = record_of(run)
     (entry,) = new["resumed"]
     assert (entry["step"], entry["code"]) == (38, {"from": None, "changed": []})
-    # The modules are those of today. The hash must differ, since the first steps may have had others.
+    # The modules are those of today. The hash must differ: the first steps may have had others.
     assert new["code"]["modules"] == recorded["modules"]
     assert new["code"]["hash"] != recorded["hash"]
 

@@ -15,8 +15,8 @@ import ready_processes
 from conftest import Command, Train
 from expt.record.journal import read_journal
 
-# Runs the command, and prints on exit which of TensorFlow and MLflow its process has imported. A new
-# interpreter runs it: a process forked by `ready_processes` has imported both.
+# Runs the command, and prints on exit which of TensorFlow and MLflow its process has imported. It
+# needs a new interpreter: a process forked by `ready_processes` has imported both.
 _SPY = """
 import atexit, sys
 heavy = ("tensorflow", "mlflow")
@@ -259,18 +259,24 @@ def test_default_reaches_the_promised_accuracy(train_here: Train, tmp_path: Path
     assert trained.final["val/accuracy"] >= 0.96
 
 
-def test_linear_model_recovers_the_weights_of_linear_data(train_here: Train, tmp_path: Path) -> None:
+def test_linear_model_recovers_the_weights_of_linear_data(
+    train_here: Train, tmp_path: Path
+) -> None:
     import keras
 
     trained = train_here(["data=linear", "model=linear", "loss=mse", "optimizer=sgd"], tmp_path)
     weights, bias = keras.models.load_model(trained.directory / "model.keras").get_weights()
+    # The values of conf/data/linear.yaml.
     assert weights.item() == pytest.approx(1.477, abs=0.002)
     assert bias.item() == pytest.approx(0.089, abs=0.002)
 
 
 @pytest.mark.parametrize("mode", ["graph", "xla", "eager"])
-def test_all_compile_modes_train_to_the_same_loss(mode: str, train_here: Train, tmp_path: Path) -> None:
+def test_all_compile_modes_train_to_the_same_loss(
+    mode: str, train_here: Train, tmp_path: Path
+) -> None:
     trained = train_here([f"loop.compile={mode}", "loop.steps=25"], tmp_path)
+    # A recorded value. The tolerance is for the rounding of XLA and of other CPUs.
     assert trained.final["val/loss"] == pytest.approx(1.27391, abs=1e-4)
 
 

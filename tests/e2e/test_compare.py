@@ -35,7 +35,9 @@ def test_newest_sweep_is_compared_by_default(folder: Path, run_command: Command)
     assert (done.code, done.error) == (0, "")
     assert "4 runs, 2 variants" in done.out
     assert "leaky_relu" in done.out
-    assert "negative_slope" not in done.out  # not a difference of its own: it depends on the activation
+    assert (
+        "negative_slope" not in done.out
+    )  # not a difference of its own: it depends on the activation
     with (folder / "x" / "t.csv").open(newline="") as file:
         rows = {row["act"]: row for row in csv.DictReader(file)}
     for act in ("relu", "leaky_relu"):
@@ -50,7 +52,9 @@ def test_newest_sweep_is_compared_by_default(folder: Path, run_command: Command)
     page = (folder / "x" / "t.html").read_text()
     assert "<h2>Predictions (val/predictions)</h2>" in page
     assert "<output>38</output>" in page
-    assert page.count("data:image/") == 3 * 2 * (1 + 2)  # kinds, runs, the shown step and two further ones
+    assert page.count("data:image/") == 3 * 2 * (
+        1 + 2
+    )  # kinds, runs, the shown step and two further ones
 
 
 def test_peak_memory_is_that_of_a_process_with_tensorflow(folder: Path) -> None:

@@ -40,7 +40,9 @@ def images(count: int) -> Any:
     return (load_digits().images[:count] / 16)[..., None].astype(np.float32)
 
 
-def test_evaluation_of_the_test_split_equals_the_recorded_values(folder: Path, run_command: Command) -> None:
+def test_evaluation_of_the_test_split_equals_the_recorded_values(
+    folder: Path, run_command: Command
+) -> None:
     done = run_command("latest", folder=folder, command="evaluate")
     assert (done.code, done.error) == (0, "")
     result = json.loads((run_in(folder) / "evaluations" / "digits-test.json").read_text())
@@ -98,7 +100,9 @@ def test_invalid_arguments_of_evaluate_are_reported(
     assert done.code == 2
     assert done.error.startswith("error: ")
     assert "Traceback" not in done.error
-    assert message.replace("no key 'batchsize'", "no such key") in done.error or message in done.error
+    assert (
+        message.replace("no key 'batchsize'", "no such key") in done.error or message in done.error
+    )
 
 
 def test_missing_model_is_reported(folder: Path, tmp_path: Path, run_here: Command) -> None:

@@ -214,7 +214,9 @@ def test_interrupted_older_run_is_resumed(project: Path, run_here: Command) -> N
     assert_in_mlflow(directory, project, run_id)
 
 
-def test_older_run_whose_process_died_is_closed_and_resumed(project: Path, run_here: Command) -> None:
+def test_older_run_whose_process_died_is_closed_and_resumed(
+    project: Path, run_here: Command
+) -> None:
     directory = project / RUNS / "died"
     done = run_here(str(directory), *RESUME, folder=project, command="resume")
     assert done.code == 2

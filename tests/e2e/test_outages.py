@@ -102,11 +102,13 @@ def test_server_that_comes_back_receives_everything(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # users may set it; it makes the test faster
+    monkeypatch.setenv(
+        "MLFLOW_HTTP_REQUEST_TIMEOUT", "1"
+    )  # users may set it; it makes the test faster
     recorder = MLflowRecorder()
     recorder.open(run)
     write_scalars(run, range(1, 2_001), special=True)
-    _until_stored(run, server.uri, 4_000)
+    _until_stored(run, server.uri, 4_000)  # two values per step
     server.kill() if is_killed else server.signal(signal.SIGSTOP)
     write_scalars(run, range(2_001, 4_001))
     write_image(run, 4_000)
@@ -170,7 +172,7 @@ def test_hanging_server_does_not_delay_the_end_of_the_run(
         recorder.open(run)
         write_scalars(run, range(1, 11))
         with hanging.accept()[0]:
-            assert _close(recorder, run, status) < 6
+            assert _close(recorder, run, status) < 6  # 5 seconds without an answer, and some slack
     recorder.stop()
     message = caplog.messages[-1]
     assert "mlflow: incomplete: no answer" in message
@@ -188,6 +190,7 @@ def test_locked_database_does_not_delay_the_end_of_the_run(
     with closing(sqlite3.connect(run.output_dir / "mlflow.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         write_scalars(run, range(11, 21))
+        # 10 seconds for a request to a database, and some slack.
         assert _close(recorder, run) < 13
         other.execute("ROLLBACK")
     assert "mlflow: incomplete: no answer" in caplog.messages[-1]

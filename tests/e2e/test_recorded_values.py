@@ -109,8 +109,8 @@ def test_tensorboard_has_the_same_values(directory: Path, journal: Values) -> No
         for tag in events.Tags()["scalars"]:
             name = full_name(folder, tag)
             found[name] = {e.step: np.float32(e.value) for e in events.Scalars(tag)}
-    # TensorBoard's HParams need the best values as separate tags. In the journal they are the values
-    # of the step at which they were reached.
+    # TensorBoard's HParams need the best values as separate tags. In the journal they are the
+    # values of the step at which they were reached.
     assert found.pop(f"val/{BEST}best/step") == {76: 76.0}
     names = ("val/accuracy", "val/loss")
     best = {name: found.pop(f"val/{BEST}best/{name}") for name in names}
@@ -151,7 +151,9 @@ def test_times_agree_to_the_millisecond(
         assert walls[step] == pytest.approx(time, abs=1e-3)
 
 
-def test_record_contains_everything_about_the_origin_of_the_run(record: dict[str, Any], journal: Values) -> None:
+def test_record_contains_everything_about_the_origin_of_the_run(
+    record: dict[str, Any], journal: Values
+) -> None:
     assert record["status"] == "FINISHED"
     assert record["error"] is None
     assert record["overrides"][:2] == ["loss=crossentropy", "act=relu"]

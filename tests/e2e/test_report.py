@@ -77,7 +77,9 @@ def open_report(browser: Browser, report: Path) -> Iterator[Open]:
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda entry: faults.append(entry.text) if entry.type == "error" else None)
+        page.on(
+            "console", lambda entry: faults.append(entry.text) if entry.type == "error" else None
+        )
         page.on(
             "request",
             lambda request: (
@@ -135,7 +137,7 @@ _COUNT_PIXELS = """() => {
 def _after_drawing(page: Page, expression: str) -> Any:
     """Evaluates JavaScript once the browser has drawn.
 
-    Not with Playwright's `wait_for_function`, which the content security policy of the page forbids.
+    Not with Playwright's `wait_for_function`: the content security policy of the page forbids it.
     """
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     return page.evaluate(expression)

@@ -242,9 +242,7 @@ def test_changed_config_data_or_record_is_refused(
     assert after == before
 
 
-def test_other_model_with_the_same_config_is_refused(
-    tmp_path: Path, run_command: Command
-) -> None:
+def test_other_model_with_the_same_config_is_refused(tmp_path: Path, run_command: Command) -> None:
     package = tmp_path / "mine.py"
     code = (
         "import keras\n"

@@ -191,7 +191,9 @@ class TestPaths:
         assert [path.name for path in (recorded / "evaluations").iterdir()] == ["digits-test.json"]
         assert not list(elsewhere.iterdir())
 
-    def test_name_of_a_data_set_does_not_lead_outside_of_the_folder(self, run_command: Command, recorded: Path) -> None:
+    def test_name_of_a_data_set_does_not_lead_outside_of_the_folder(
+        self, run_command: Command, recorded: Path
+    ) -> None:
         folder = recorded.parent
         (folder / "elsewhere").mkdir()
         (folder / "my_data.py").write_text(
@@ -213,7 +215,9 @@ class TestPaths:
         assert result.name == "_.._elsewhere_data-test.json"
         assert not list((folder / "elsewhere").iterdir())
 
-    def test_model_outside_of_the_run_directory_is_not_used(self, run_command: Command, recorded: Path) -> None:
+    def test_model_outside_of_the_run_directory_is_not_used(
+        self, run_command: Command, recorded: Path
+    ) -> None:
         (recorded / "model.keras").rename(recorded.parent / "model.keras")
         (recorded / "model.keras").symlink_to(recorded.parent / "model.keras")
         done = run_command("recorded", folder=recorded.parent, command="evaluate")
@@ -240,7 +244,7 @@ class TestSecrets:
 
     @pytest.fixture
     def given(self, tmp_path: Path) -> tuple[str, ...]:
-        """Options with which the first secret is in the config: in the path of the data and name."""
+        """Options with the first secret in the path of the data and in the name."""
         table = "a,target\n" + "".join(f"{n % 7},{n % 2}\n" for n in range(80))
         (tmp_path / "given" / self.HIDDEN[0]).mkdir(parents=True)
         (tmp_path / "given" / self.HIDDEN[0] / "table.csv").write_text(table)

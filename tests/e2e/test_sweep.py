@@ -131,7 +131,9 @@ def test_finished_sweep_is_not_trained_again(undisturbed: Path) -> None:
 
 
 def test_sweep_reuse_skips_jobs_with_a_finished_run(undisturbed: Path) -> None:
-    code, output = finish(undisturbed, *SLOW, "sweep.reuse=true", f"hydra.sweep.dir={undisturbed}/again")
+    code, output = finish(
+        undisturbed, *SLOW, "sweep.reuse=true", f"hydra.sweep.dir={undisturbed}/again"
+    )
     assert code == 0, output
     lines = [line for line in output.splitlines() if line.startswith("REUSED ")]
     assert [line.split()[-1] for line in lines] == [

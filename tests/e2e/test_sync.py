@@ -352,6 +352,7 @@ def test_run_killed_at_any_moment_is_closed_and_completed(
         try:
             directory = until_in_mlflow(tmp_path)
             store, run_id = store_uri(tmp_path / "outputs"), _record(directory)["mlflow"]["run_id"]
+            # Enough values that the mirror is in the middle of its work.
             until(lambda: stored_metrics(client_of(store), run_id).total() > 1_000)
         finally:
             process.send_signal(signal.SIGKILL)

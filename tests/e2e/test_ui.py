@@ -51,7 +51,9 @@ def test_servers_show_the_run_on_localhost_only_until_ctrl_c(folder: Path) -> No
         assert parameters.endswith("/#hparams")
         name = _record(folder)["run_name"]
         lines = {f"{name}/train", f"{name}/val"}
-        until(lambda: set(ask(f"{_base(curves)}/data/runs")) == lines)  # TensorBoard loads runs one by one
+        until(
+            lambda: set(ask(f"{_base(curves)}/data/runs")) == lines
+        )  # TensorBoard loads runs one by one
 
         record = _record(folder)["mlflow"]
         assert f"/#/experiments/{record['experiment_id']}/runs" in runs

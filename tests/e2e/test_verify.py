@@ -80,7 +80,9 @@ def test_random_order_of_data_is_named(run_command: Command, tmp_path: Path) -> 
         ("data=iris data.batch_size=1000", "data.batch_size=1000"),
     ],
 )
-def test_user_errors_are_reported(run_here: Command, tmp_path: Path, arguments: str, message: str) -> None:
+def test_user_errors_are_reported(
+    run_here: Command, tmp_path: Path, arguments: str, message: str
+) -> None:
     done = run_here(*arguments.split(), folder=tmp_path, command="verify")
     assert done.code == 2
     assert done.error.startswith("error: ")

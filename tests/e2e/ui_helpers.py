@@ -73,7 +73,7 @@ def interface(folder: Path, *arguments: str, **environment: str) -> Iterator[Int
 
 @contextmanager
 def visdom_interface(folder: Path, *arguments: str) -> Iterator[Interface]:
-    """Like `interface`, with Visdom. If that is not installed, the test is skipped, except in CI."""
+    """Like `interface`, with Visdom; skips the test if Visdom is not installed, except in CI."""
     require_visdom()
     with interface(folder, *arguments, HOME=str(folder)) as shown:
         yield shown

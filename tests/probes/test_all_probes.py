@@ -54,7 +54,9 @@ def records_of_run(directory: Path) -> list[Mapping[str, Any]]:
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_probes_do_not_change_the_results_of_a_run(train_here: Train, tmp_path: Path, setting: str) -> None:
+def test_probes_do_not_change_the_results_of_a_run(
+    train_here: Train, tmp_path: Path, setting: str
+) -> None:
     given = ["loop.steps=3", "loop.eval_every=2", *SETTINGS[setting]]
     if "data=image_folder" in given:
         (tmp_path / "files").mkdir()

@@ -179,6 +179,16 @@ def test_values_follow_from_the_seed_and_the_step() -> None:
     assert found[0] != found[3]
 
 
+def test_hessian_that_is_not_finite_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    subject, moment = make_subject(["model.units=[]"]), RecordedMoment(3)
+    subject.weights[0].assign(np.full(subject.weights[0].shape, np.nan))
+    Curvature()(moment, subject)
+    assert not moment.scalars
+    assert caplog.messages == [
+        "probe=[curvature] records nothing at step 3: the Hessian is not finite."
+    ]
+
+
 def test_pair_has_no_hessian() -> None:
     subject = make_subject(["model=gan", "loss=binary_crossentropy"])
     with pytest.raises(UserError, match="2 losses, whose Hessian is not defined"):

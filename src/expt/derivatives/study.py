@@ -90,7 +90,6 @@ def make_sections(
     return sections
 
 
-
 def _tapes() -> Section:
     return Section(
         "tapes",

@@ -1,5 +1,6 @@
 """The probe of curvature: eigenvalues and trace of the Hessian of the loss."""
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from expt.errors import UserError
 from expt.parts.numbers import is_count
 from expt.probes.probe import ProbeMoment, Subject
+
+_log = logging.getLogger(__name__)
 
 Vector = NDArray[np.floating[Any]]
 """One number per weight, shape [weights]."""
@@ -33,7 +36,9 @@ class Curvature:
     in that space and estimated outside of it (`hutchinson`). The random vectors follow from the
     seed and the step, so that a resumed run records the same values.
 
-    The Hessian of an adversarial pair is not defined, since each network has its own loss.
+    The Hessian of an adversarial pair is not defined, since each network has its own loss. Where H
+    is not finite, as in mixed_float16 until the loss scale has adapted, the probe logs a warning
+    and records nothing.
 
     Args:
         iterations: The number of Hessian-vector products for the eigenvalues; as many vectors, each
@@ -71,18 +76,26 @@ class Curvature:
         start = random.standard_normal(size, np.float32)
         try:
             space = lanczos(product, start, self._iterations)
+            samples = (_rademacher(random, size) for _ in range(self._samples))
+            trace = hutchinson(product, samples, space)
+        except FloatingPointError:
+            _log.warning(
+                "probe=[curvature] records nothing at step %d: the Hessian is not finite.",
+                moment.step,
+            )
+            return
         except LookupError as error:  # raised while the graph is traced
             raise UserError(
                 f"probe=[curvature]: TensorFlow has no second derivative of an operation in the "
                 f"model ({error}), such as that of act=softsign. Leave curvature out of probe=[…]."
             ) from error
-        samples = (_rademacher(random, size) for _ in range(self._samples))
-        logged = {
-            "curvature/largest_eigenvalue": float(space.eigenvalues[-1]),
-            "curvature/smallest_eigenvalue": float(space.eigenvalues[0]),
-            "curvature/trace": hutchinson(product, samples, space),
-        }
-        moment.log({name: value for name, value in logged.items() if np.isfinite(value)})
+        moment.log(
+            {
+                "curvature/largest_eigenvalue": float(space.eigenvalues[-1]),
+                "curvature/smallest_eigenvalue": float(space.eigenvalues[0]),
+                "curvature/trace": trace,
+            }
+        )
 
     def _hessian(self, subject: Subject) -> Product:
         if self._product is None:
@@ -94,8 +107,16 @@ class Curvature:
                 return hessian_vector_product(gradient, subject.values(), vector)
 
             self._product = subject.compiled(compute)
-        product = self._product
-        return lambda vector: np.asarray(product(tf.constant(vector)))
+        compiled = self._product
+
+        def product(vector: Vector) -> Vector:
+            image = np.asarray(compiled(tf.constant(vector)))
+            # A matrix that is not finite has no eigenvalues, and LAPACK fails on it.
+            if not np.isfinite(image).all():
+                raise FloatingPointError
+            return image
+
+        return product
 
 
 def hessian_vector_product(

@@ -38,7 +38,7 @@ def by_epoch(values: Sequence[float] | NDArray[np.floating[Any]]) -> Series:
 
 
 def falling(start: float, end: float, count: int = NUM_STEPS) -> NDArray[np.float64]:
-    """Returns values that fall exponentially from a start, and have reached the end after a third."""
+    """Returns values that fall exponentially from a start, and reach the end after a third."""
     return end + (start - end) * np.exp(-np.arange(count) / (count / 20))
 
 

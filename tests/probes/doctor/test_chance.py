@@ -19,7 +19,9 @@ def mean_loss(function: object, probabilities: np.ndarray, **options: float) -> 
 
 @pytest.mark.parametrize("name", ["crossentropy", "mse"])
 @pytest.mark.parametrize("predicted", [np.full(3, 1 / 3), SHARES, np.array([0.2, 0.7, 0.1])])
-def test_loss_of_constant_probabilities_equals_that_of_the_model(name: str, predicted: np.ndarray) -> None:
+def test_loss_of_constant_probabilities_equals_that_of_the_model(
+    name: str, predicted: np.ndarray
+) -> None:
     node = {"_target_": f"expt.parts.losses.{name}"}
     expected = mean_loss(getattr(losses, name), predicted)
     assert classification_loss(node, predicted, SHARES) == pytest.approx(expected, rel=1e-5)

@@ -1,4 +1,4 @@
-"""Tests of the rules about data and predictions: each fires for its fault, but not just below it."""
+"""Tests of the rules about data and predictions: each fires for its fault, not just below it."""
 
 import numpy as np
 import pytest

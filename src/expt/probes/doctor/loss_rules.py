@@ -93,7 +93,8 @@ def beyond_stability(facts: Facts) -> Iterator[Finding]:
     and the eigenvalue of a trained network often stays near 2 / learning rate.
     """
     sharpness = facts.column("curvature/largest_eigenvalue")
-    # With momentum β the limit is another one, 2 (1 + β) / λ; `+optimizer.momentum=…` adds it.
+    # `+optimizer.momentum=β` adds momentum. Then steps diverge only above 2 (1 + β) / λ (B. Polyak,
+    # Introduction to Optimization, 1987, section 3.2).
     has_momentum = facts.params.get("optimizer.momentum", 0) != 0
     if facts.params.get("optimizer") != "sgd" or has_momentum or not len(sharpness):
         return
