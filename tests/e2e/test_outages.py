@@ -102,9 +102,7 @@ def test_server_that_comes_back_receives_everything(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")
-    monkeypatch.setenv(
-        "MLFLOW_HTTP_REQUEST_TIMEOUT", "1"
-    )  # users may set it; it makes the test faster
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # makes the test faster
     recorder = MLflowRecorder()
     recorder.open(run)
     write_scalars(run, range(1, 2_001), special=True)
