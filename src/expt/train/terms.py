@@ -112,22 +112,30 @@ def penalties_of(model: keras.Model, scope: Stateless) -> dict[str, tf.Tensor]:
         # Keras has no public name for the losses of a layer without those of the layers inside.
         for loss in layer._get_own_losses():
             found.setdefault(layer.name, []).append(loss)
+    names = layer_names(model)
     for variable, value in zip(model.trainable_variables, scope.weights(), strict=True):
         if variable.regularizer is not None:
-            found.setdefault(layer_name(variable), []).append(variable.regularizer(value))
+            found.setdefault(names[id(variable)], []).append(variable.regularizer(value))
     return {
         name: tf.add_n([tf.cast(loss, tf.float32) for loss in losses])
         for name, losses in found.items()
     }
 
 
-def layer_name(variable: keras.Variable) -> str:
-    """Returns the name of a variable's layer; if it is nested, after that of the enclosing layer.
+def layer_names(network: keras.Model) -> dict[int, str]:
+    """Returns the name of the layer of each trainable variable, by the variable's id.
 
-    The names are joined by dots, as in `encoder.dense`.
+    The name of a layer within another one follows the name of that layer after a dot, as in
+    `multi_head_attention.query`: the inner names of two such layers are the same.
     """
-    # A path is MODEL/…/LAYER/VARIABLE. With more than three names the layer is nested, and its own
-    # name may occur several times. A slash would separate the group of a metric from its name.
-    path = variable.path.split("/")
-    parts = path[:-1][-2:] if len(path) > 3 else path[:-1][-1:]
-    return ".".join(parts) or variable.name
+    models = {layer.name for layer in network._flatten_layers() if isinstance(layer, keras.Model)}
+    names = {}
+    for variable in network.trainable_variables:
+        *path, own_name = variable.path.split("/")
+        # A path begins with the name of a model only if that has built its layers itself, as a
+        # Sequential model does.
+        if len(path) > 1 and path[0] in models:
+            path = path[1:]
+        # Not joined by a slash, which separates the group of a metric from its name.
+        names[id(variable)] = ".".join(path[-2:]) or own_name
+    return names

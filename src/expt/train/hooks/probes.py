@@ -27,7 +27,7 @@ from expt.train.input.batch import Batch
 from expt.train.input.pipeline import first_batch
 from expt.train.program import Program
 from expt.train.step import values_of
-from expt.train.terms import layer_name
+from expt.train.terms import layer_names
 from expt.train.timeline import Timeline
 
 _NUM_BATCHES = 4  # enough to estimate the noise of gradients
@@ -261,15 +261,14 @@ def layers_of(
         networks: The networks. With several, names begin with that of the network.
         weights: The variables, all of them variables of the networks.
     """
-    prefixes = {
-        id(variable): f"{network.name}/" if len(networks) > 1 else ""
+    names = {
+        key: f"{network.name}.{name}" if len(networks) > 1 else name
         for network in networks
-        for variable in network.trainable_variables
+        for key, name in layer_names(network).items()
     }
     found: dict[str, list[int]] = {}
     for position, variable in enumerate(weights):
-        name = prefixes[id(variable)].replace("/", ".") + layer_name(variable)
-        found.setdefault(name, []).append(position)
+        found.setdefault(names[id(variable)], []).append(position)
     return found
 
 
