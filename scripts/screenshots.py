@@ -92,7 +92,7 @@ def _report(page: Page, links: Sequence[str], folder: Path) -> None:
     picture = folder / "compare-report.png"
     clip = {"x": 0, "y": 0, "width": 1400, "height": 1350}
     page.screenshot(path=picture, full_page=True, clip=clip)  # type: ignore[arg-type]
-    # Few colours are enough, and make a small file.
+    # Few colors are enough, and make a small file.
     whole = Image.open(picture).convert("RGB")
     few = whole.quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     few.save(picture, optimize=True)

@@ -50,10 +50,10 @@ def main() -> int:
             assert_finished(finish(start(place), place), whole)
             kills += is_killed and bool(before)
             unplanned += is_killed and not before
-            told = ", ".join(f"{n} {status}" for status, n in Counter(before).items()) or "no plan"
+            jobs = ", ".join(f"{n} {status}" for status, n in Counter(before).items()) or "no plan"
             print(
                 f"{place.name}: {'killed' if is_killed else 'ended before it was killed'} "
-                f"{after:.1f} s after {part:.0%}: {told}; {kills} kills, ended the same",
+                f"{after:.1f} s after {part:.0%}: {jobs}; {kills} kills, ended the same",
                 flush=True,
             )
     print(f"{kills} kills, and {unplanned} before there was a plan; every sweep ended the same")

@@ -138,7 +138,7 @@ def _depths(axes: "Axes", runs: Sequence[Run]) -> None:
 
 
 def _norms_of(axes: "Axes", runs: Sequence[Run]) -> None:
-    for act, style in (("relu", "C1"), ("sigmoid", "C3")):  # the colours of the chart by depth
+    for act, style in (("relu", "C1"), ("sigmoid", "C3")):  # the colors of the chart by depth
         found = select_runs(runs, {"act": act, "model.units": _DEEP, "seed": 0})
         _plot(axes, found, "train/grad_norm", f"{act}, {len(_DEEP)} hidden layers", style)
     axes.set(title="train/grad_norm, seed 0", ylim=(0, 4))

@@ -107,9 +107,9 @@ def run_here() -> Command:
     def run(*arguments: str, folder: Path, command: str = "run") -> Finished:
         from e2e.bad_inputs_helpers import answer
 
-        told = answer(command, *arguments, folder=folder)
-        assert told.code is not None, told.error
-        return Finished(told.code, told.out, told.error)
+        done = answer(command, *arguments, folder=folder)
+        assert done.code is not None, done.error
+        return Finished(done.code, done.out, done.error)
 
     return run
 

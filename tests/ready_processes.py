@@ -129,7 +129,7 @@ def processor_seconds() -> float:
 
 
 class _Fork:
-    """A forked process, as the server tells of it."""
+    """A process that the server has forked."""
 
     def __init__(self, request: Mapping[str, Any], files: Sequence[int]) -> None:
         self._connection = _Server.connect()

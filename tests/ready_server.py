@@ -1,8 +1,9 @@
 """Forks processes that have TensorFlow imported: the other side of `ready_processes`.
 
-Run by `ready_processes` with the address and the descriptor of a listening socket. A connection
-asks for one process; it is told the process's number, and at its end how it ended and what
-processor time all that have ended took. Everything ends with the standard input.
+`ready_processes` runs it with the address and the descriptor of a listening socket. A connection
+asks for one process. It receives the id of the process, and at the end of the process its status
+and the processor time of all processes that have ended. The server ends when its standard input is
+closed.
 """
 
 import contextlib
@@ -33,7 +34,7 @@ _LARGEST = 2**17  # bytes of a request
 
 
 class _Server:
-    """The processes that live, and whom to tell of their end."""
+    """The running processes, and the connections to which their ends are reported."""
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
@@ -55,7 +56,7 @@ class _Server:
                     self._end()
                     return None
                 if key.fileobj == self._ended:
-                    self._tell_of_ended()
+                    self._report_ended()
                 elif (request := self._answer()) is not None:
                     return request
 
@@ -80,7 +81,7 @@ class _Server:
         _send(client, number)
         return None
 
-    def _tell_of_ended(self) -> None:
+    def _report_ended(self) -> None:
         while True:
             try:
                 os.read(self._ended, 1000)

@@ -84,7 +84,7 @@ def write_journal(directory: Path, records: Sequence[Mapping[str, Any]], end: st
 
 
 def write_image(directory: Path, name: str, step: int, color: tuple[int, int, int]) -> None:
-    """Writes an image of one colour."""
+    """Writes an image of one color."""
     (directory / "images").mkdir(exist_ok=True)
     texts = PngInfo()
     for key, text in (("name", name), ("step", str(step)), ("time", "1.0")):

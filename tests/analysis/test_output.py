@@ -88,8 +88,8 @@ class TestTerminal:
         write_sweep(tmp_path, named, "val/loss")
         assert re.search(r" p  verdict  ", shown(comparison_of(tmp_path), 200))
 
-    def test_only_the_best_variant_is_coloured(self, comparison: Comparison) -> None:
-        """A second colour would suggest that a difference without significance means something."""
+    def test_only_the_best_variant_is_colored(self, comparison: Comparison) -> None:
+        """A second color would suggest that a difference without significance means something."""
         console = Console(file=io.StringIO(), width=120, force_terminal=True)
         print_comparison(console, comparison, "title")
         assert isinstance(console.file, io.StringIO)
@@ -97,10 +97,10 @@ class TestTerminal:
             line for line in console.file.getvalue().splitlines() if "act=" in line and "±" in line
         ]
         rows = [line for line in rows if "the nearest" not in line and "(n =" not in line]
-        coloured = [line for line in rows if "\x1b[1;32m" in line]
+        colored = [line for line in rows if "\x1b[1;32m" in line]
         assert len(rows) == 3
-        assert len(coloured) == 1
-        assert "act=relu" in coloured[0]
+        assert len(colored) == 1
+        assert "act=relu" in colored[0]
 
     @pytest.mark.parametrize("width", [60, 80, 100, 160])
     def test_lines_fit_the_width(self, comparison: Comparison, width: int) -> None:

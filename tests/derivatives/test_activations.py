@@ -27,7 +27,7 @@ def test_tapes_agree_with_closed_forms(option: str, dtype: str, tolerance: float
     assert (result.x.min(), result.x.max()) == pytest.approx((-6, 6), abs=0.02)
 
 
-@pytest.mark.parametrize("name", closed_forms._OF_FUNCTIONS)
+@pytest.mark.parametrize("name", closed_forms._FUNCTIONS)
 def test_closed_forms_of_all_functions(name: str, dtype: str, tolerance: float) -> None:
     """Those of Keras that no option uses can be in a user's config."""
     layer = keras.layers.Activation(name)
@@ -43,10 +43,10 @@ def test_closed_forms_of_all_functions(name: str, dtype: str, tolerance: float) 
             np.testing.assert_allclose(derivative, expected, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", closed_forms._OF_FUNCTIONS)
+@pytest.mark.parametrize("name", closed_forms._FUNCTIONS)
 def test_closed_forms_are_the_slopes_of_the_function(name: str) -> None:
     """Central differences, whose error is of the order of h², know nothing of tapes."""
-    form = closed_forms._OF_FUNCTIONS[name]
+    form = closed_forms._FUNCTIONS[name]
     x, h = midpoints(-6, 6, 120), 1e-4
     value = keras.layers.Activation(name, dtype="float64")
     slope = (np.asarray(value(x + h)) - np.asarray(value(x - h))) / (2 * h)

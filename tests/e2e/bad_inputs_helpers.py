@@ -1,4 +1,4 @@
-"""Commands run in this process on what is damaged: how they answer, and what they leave."""
+"""Runs commands in this process on damaged files, and compares the files before and after."""
 
 import contextlib
 import hashlib
@@ -24,12 +24,13 @@ CHANGING = (".lock", "run.log")
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command did.
+    """The outcome of a command.
 
     Attributes:
-        code: Its exit code; None if it raised what its user would see as a traceback.
-        out: What it wrote to stdout.
-        error: What it wrote to stderr.
+        code: The exit code; None if the command raised an exception that its user would see as a
+            traceback.
+        out: The text on stdout.
+        error: The text on stderr.
     """
 
     code: int | None
@@ -38,15 +39,15 @@ class Answer:
 
     @property
     def is_an_answer(self) -> bool:
-        """Whether a person can make sense of it."""
-        told = self.out + self.error
-        return self.code in (0, 1, 2) and "Traceback" not in told and bool(told.strip())
+        """Whether the command ended in a documented way, with a message instead of a traceback."""
+        printed = self.out + self.error
+        return self.code in (0, 1, 2) and "Traceback" not in printed and bool(printed.strip())
 
 
 def answer(command: str, *arguments: str, folder: Path) -> Answer:
-    """Runs a command in a folder, in this process; whatever it changes of that is put back."""
+    """Runs a command in a folder, in this process, whose state is restored afterwards."""
     module = importlib.import_module(f"expt.{command}")
-    # As those of a process: what can't be encoded is an error on stdout.
+    # The same encodings as in a process: text that can't be encoded is an error on stdout.
     out = io.TextIOWrapper(io.BytesIO(), "utf-8", "strict", write_through=True)
     error = io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace", write_through=True)
     with (
@@ -61,14 +62,14 @@ def answer(command: str, *arguments: str, folder: Path) -> Answer:
             run_main(module._run)
         except SystemExit as ended:
             code = _code(ended)
-        except Exception:  # noqa: BLE001  what reaches the interpreter
+        except Exception:  # noqa: BLE001  a user would see its traceback
             code = None
             traceback.print_exc()
     return Answer(code, *(stream.buffer.getvalue().decode() for stream in (out, error)))
 
 
 def content(folder: Path, but: Callable[[Path], bool] = lambda _: False) -> dict[str, str]:
-    """What is in a folder: a hash of each file, but of those that every command may write."""
+    """Returns a hash of each file in a folder, except for those that every command may write."""
     return {
         str(path): _hash(path)
         for path in sorted(folder.rglob("*"))
@@ -77,10 +78,10 @@ def content(folder: Path, but: Callable[[Path], bool] = lambda _: False) -> dict
 
 
 Place = tuple[str | int, ...]
-"""Where a value stands in nested mappings and lists."""
+"""The place of a value in nested mappings and lists: the keys and indices that lead to it."""
 
 MISSING = object()
-"""Instead of a value: its key is taken away."""
+"""Given instead of a value, it deletes the key."""
 
 
 def places(value: Any, at: Place = ()) -> Iterator[Place]:
@@ -93,7 +94,7 @@ def places(value: Any, at: Place = ()) -> Iterator[Place]:
 
 
 def put(value: Any, place: Place, new: Any) -> None:
-    """Puts something else at a place."""
+    """Replaces the value at a place."""
     for key in place[:-1]:
         value = value[key]
     if new is MISSING:
@@ -119,7 +120,8 @@ def _process_kept() -> Iterator[None]:
     handlers, level = list(root.handlers), root.level
     on_signal: Any = signal.getsignal(signal.SIGTERM)
     environment = dict(os.environ)
-    # Those there are would be closed by what replaces them, with pytest's streams under them.
+    # Hidden from `logging`, which would close the present handlers when the command configures its
+    # own, and with them the streams of pytest.
     all_handlers: list[Any] = vars(logging)["_handlerList"]
     kept = all_handlers.copy()
     all_handlers.clear()

@@ -1,4 +1,4 @@
-"""Sweeps of a small project, as processes, and what they leave."""
+"""Starts sweeps of a small project as processes, and reads their records."""
 
 import json
 import os
@@ -37,13 +37,14 @@ def new_project(folder: Path) -> Path:
 def started(
     folder: Path, *arguments: str, command: str = "run", is_fresh: bool = False
 ) -> "Iterator[subprocess.Popen[str]]":
-    """Starts a command in a project; whatever is left of it at the end is killed.
+    """Starts a command in a project, and kills it at the end of the block if it still runs.
 
     Args:
-        folder: That of the project.
-        *arguments: Of the command.
-        command: Its name.
-        is_fresh: Whether its process has nothing imported yet, nor have those that it starts.
+        folder: The folder of the project.
+        *arguments: The arguments of the command.
+        command: The name of the command.
+        is_fresh: Whether to start a new interpreter, as a user does. By default, the process is
+            forked from one that has imported TensorFlow, which is faster.
     """
     start = subprocess.Popen if is_fresh else ready_processes.Popen
     process = start(
@@ -116,7 +117,7 @@ def is_training(folder: Path) -> bool:
 
 
 def until_gone(processes: list[psutil.Process]) -> None:
-    """Waits until processes that nobody is told of have ended."""
+    """Waits until processes have ended that are not children of this one."""
     assert psutil.wait_procs(processes, timeout=30)[1] == []
 
 
@@ -125,7 +126,7 @@ def kill(process_file: Path) -> None:
 
 
 def mlflow_sweep(folder: Path) -> tuple[Any, dict[str, Any]]:
-    """The sweep's own run in MLflow, and those of its jobs by the directories' names."""
+    """Returns the MLflow run of the sweep, and those of its jobs by the names of directories."""
     client = client_of(f"sqlite:///{folder}/outputs/mlflow.db")
     sweep = plan_of(folder)
     (experiment,) = client.search_experiments(filter_string="name = 'expt'")

@@ -1,4 +1,4 @@
-"""Data of a user's own that is wrong, on the command line: one message, and nothing is touched."""
+"""Unusable data of a user, on the command line: one message, and no file changes."""
 
 import hashlib
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def content(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ("data=csv data.path=good.csv data.target=tarjet", "Did you mean 'target'?"),
         ("data=csv data.path=ragged.csv data.target=target", "line 42"),
@@ -82,18 +82,20 @@ def content(folder: Path) -> dict[str, str]:
         ("data=iris data.batch_size=1000", "data.batch_size=1000"),
     ],
 )
-def test_what_is_wrong_is_told(run_here: Command, folder: Path, arguments: str, told: str) -> None:
+def test_unusable_data_is_reported(
+    run_here: Command, folder: Path, arguments: str, message: str
+) -> None:
     before = content(folder)
     done = run_here(*arguments.split(), folder=folder)
     assert done.code == 2
     assert done.error.startswith("error: ")
     assert done.error.count("\n") == 1
-    assert told in done.error
+    assert message in done.error
     assert content(folder) == before
     assert not (folder / "outputs").exists()
 
 
-def test_what_can_be_skipped_is_counted(run_here: Command, folder: Path, tmp_path: Path) -> None:
+def test_skipped_files_are_counted(run_here: Command, folder: Path, tmp_path: Path) -> None:
     given = ("data=image_folder", f"data.path={folder / 'cut'}", "data.on_error=skip")
     small = ("data.batch_size=8", "loop.steps=2", "recorder=[]", "model.units=[4]")
     done = run_here(*given, *small, folder=tmp_path)

@@ -1,7 +1,8 @@
-"""Bad inputs of every kind to every command: each is told, and nothing is damaged by it.
+"""Bad inputs of every kind to every command: each is reported, and none damages other files.
 
-There are 900 at least: 320 damaged records, 120 configs, 40 journals, 25 checkpoints, 45 models,
-40 files and stores, and 330 command lines.
+There are at least 900 of them: 320 damaged records, 120 configs, 40 journals, 25 checkpoints, 45
+models, 40 files and stores, and 330 command lines. The commands run in this process, since starting
+900 processes would take too long.
 """
 
 import hashlib
@@ -33,7 +34,7 @@ from expt.train.recorders import Sinks
 from resume.interrupting import SignalAt, assert_same
 
 pytestmark = [
-    # What Keras says of a file of weights that is not the model's; and MLflow's own.
+    # Keras warns about a file of weights of another model, MLflow about its own code.
     pytest.mark.filterwarnings("ignore:Skipping (nested container|variable loading):UserWarning"),
     pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning"),
 ]
@@ -49,19 +50,19 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "run": ("--rerun", "run", "recorder=[]"),
 }
 OF_KILLED = ("resume", "run")
-"""The commands that are tried on the run that was interrupted; the others on the finished one."""
+"""The commands that are tried on the interrupted run; the others are tried on the finished one."""
 MAY_CHANGE = {
     "resume": ("run.json", "metrics.jsonl", "model.keras", "layers.md", "git.diff", "checkpoints"),
     "sync": ("run.json",),
 }
-"""What a command may change of a run if it does its work; others may only add to it."""
-REFUSED = dict.fromkeys(COMMANDS, 2) | {"sync": 1}  # which goes on with other runs
+"""The files of a run that a command may change if it succeeds; others may only add files."""
+REFUSED = dict.fromkeys(COMMANDS, 2) | {"sync": 1}  # `sync` continues with the other runs
 
 Damage = Callable[[Path], Any]
 
 
 class Runs:
-    """A finished run that MLflow has, an interrupted one, and copies of them to be damaged."""
+    """A finished run, which is also in MLflow, and an interrupted one; makes copies to damage."""
 
     def __init__(self, root: Path) -> None:
         self.root, self._numbers = root, count()
@@ -74,14 +75,17 @@ class Runs:
         return folder
 
     def stored(self) -> Counter[Any]:
-        """The values that MLflow holds of runs, but for those of evaluations."""
+        """Returns the values that MLflow has of runs, without those of evaluations."""
         with closing(sqlite3.connect(self.root / "outputs" / "mlflow.db")) as store:
             rows = store.execute("SELECT run_uuid, key, step, value, is_nan FROM metrics")
             return Counter(row for row in rows if not row[1].startswith("with/"))
 
 
 class SignalAfterCheckpoint(SignalAt):
-    """Waits for a checkpoint first: of those that the writer has not begun, it writes the last."""
+    """Waits for a checkpoint before it sends the signal.
+
+    The writer skips checkpoints while it is busy, so that the run could end with a single one.
+    """
 
     def open(self, run: Run) -> None:
         self._folder = run.directory / "checkpoints"
@@ -114,39 +118,39 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
 def refuse(
     runs: Runs, command: str, damage: Damage, *arguments: str, code: int | None = None
 ) -> Answer:
-    """Asserts that a command tells of a damage, and changes nothing."""
+    """Asserts that a command reports a damage, and changes nothing."""
     folder = runs.folder(command)
     damage(folder / "run")
     before = content(folder)
-    told = answer(command, *(arguments or COMMANDS[command]), folder=folder)
-    assert told.is_an_answer, told
-    assert told.code == (REFUSED[command] if code is None else code), told
+    done = answer(command, *(arguments or COMMANDS[command]), folder=folder)
+    assert done.is_an_answer, done
+    assert done.code == (REFUSED[command] if code is None else code), done
     assert content(folder) == before
     shutil.rmtree(folder)
-    return told
+    return done
 
 
 def survive(runs: Runs, command: str, damage: Damage, *arguments: str) -> tuple[Answer, Path]:
-    """Asserts that a command tells of a damage, or that this does not matter to it.
+    """Asserts that a command reports a damage, or works in spite of it, and damages nothing else.
 
     Returns:
-        What it told, and its working directory.
+        The outcome of the command, and its working directory.
     """
     folder = runs.folder(command)
     run = folder / "run"
     damage(run)
     lines = (run / "metrics.jsonl").read_bytes()[: complete_size(run / "metrics.jsonl")]
     before = content(folder)
-    told = answer(command, *(arguments or COMMANDS[command]), folder=folder)
-    assert told.is_an_answer, told
+    done = answer(command, *(arguments or COMMANDS[command]), folder=folder)
+    assert done.is_an_answer, done
     after = content(folder)
-    if told.code == 2:
+    if done.code == 2:
         assert after == before
     free = [run / name for name in MAY_CHANGE.get(command, ())]
     kept = {p: h for p, h in before.items() if not any(Path(p).is_relative_to(f) for f in free)}
     assert kept.items() <= after.items()
     assert (run / "metrics.jsonl").read_bytes().startswith(lines)
-    return told, folder
+    return done, folder
 
 
 def examples(number: int) -> settings:
@@ -170,12 +174,12 @@ JSON = st.recursive(
 )
 ANYTHING = JSON | st.just(MISSING)
 AT = st.integers(0, 2**32)
-"""A number that stands for a place: its rest, divided by the number of places."""
+"""A number that stands for a place: the place with this index, modulo the number of places."""
 
 
 @st.composite
 def garbling(draw: st.DrawFn) -> Callable[[bytes], bytes]:
-    """Draws what happens to files: some bits flip, an end is lost or zeroed, or something added."""
+    """Draws a damage: some bits flip, the end is lost or zeroed, or something is inserted."""
     kind = draw(st.sampled_from(["flip", "flip", "cut", "zeros", "insert", "other"]))
     offsets, bit = draw(st.lists(AT, min_size=1, max_size=3)), draw(st.integers(0, 7))
     more = draw(st.binary(min_size=1, max_size=40))
@@ -208,7 +212,7 @@ def rewrite(name: str, change: Callable[[bytes], bytes]) -> Damage:
 
 
 def replace_by(name: str, new: bytes | None) -> Damage:
-    """Writes a file of a run anew; None makes it a folder."""
+    """Replaces a file of a run; None replaces it by a folder."""
 
     def damage(run: Path) -> None:
         (run / name).unlink()
@@ -238,7 +242,7 @@ def in_config(place: Place | int, new: Any) -> Damage:
         config = yaml.safe_load(content)
         at = _place(config, place)
         if at[-1] in ("epochs", "steps") and isinstance(new, int):
-            put(config, at, min(new, 3))  # what trains for years is no bad input
+            put(config, at, min(new, 3))  # a long training is valid, but the test would wait for it
         else:
             put(config, at, new)
         return yaml.safe_dump(config).encode(errors="surrogatepass")
@@ -277,19 +281,19 @@ USED = {
     "parameters": 2**70,
     "versions": "3",
 }
-"""What every record must have, with a value that is wrong."""
+"""The keys that every record must have, each with an invalid value."""
 
 
 class TestRecords:
     @pytest.mark.parametrize("command", COMMANDS)
     @pytest.mark.parametrize("name", USED)
-    def test_what_is_missing_or_of_a_wrong_kind_is_named(
+    def test_missing_keys_and_wrong_types_are_named(
         self, runs: Runs, command: str, name: str
     ) -> None:
         for new in (MISSING, USED[name]):
-            told = refuse(runs, command, in_record(dotted(name), new))
-            assert "run.json" in told.out + told.error
-            assert name in told.out + told.error or (name, new) == ("status", MISSING)
+            done = refuse(runs, command, in_record(dotted(name), new))
+            assert "run.json" in done.out + done.error
+            assert name in done.out + done.error or (name, new) == ("status", MISSING)
 
     @pytest.mark.parametrize("command", ["evaluate", "predict", "export"])
     @pytest.mark.parametrize(
@@ -303,7 +307,7 @@ class TestRecords:
             ("model_output_shape", [3]),
         ],
     )
-    def test_what_using_the_model_takes(
+    def test_values_needed_to_use_the_model_are_checked(
         self, runs: Runs, command: str, name: str, new: Any
     ) -> None:
         refuse(runs, command, in_record(dotted(name), new))
@@ -314,9 +318,11 @@ class TestRecords:
         [b"", b"{", b"[]", b"null", b"\xff\xfe{}", b"\0" * 900, b"[" * 100_000, None],
         ids=["empty", "cut", "list", "null", "no utf-8", "zeros", "deep", "folder"],
     )
-    def test_what_is_no_record(self, runs: Runs, command: str, new: bytes | None) -> None:
-        told = refuse(runs, command, replace_by("run.json", new), code=2 if new is None else None)
-        assert "run" in told.out + told.error
+    def test_unreadable_records_are_refused(
+        self, runs: Runs, command: str, new: bytes | None
+    ) -> None:
+        done = refuse(runs, command, replace_by("run.json", new), code=2 if new is None else None)
+        assert "run" in done.out + done.error
 
     @given(command=st.sampled_from(list(COMMANDS)), at=AT, new=ANYTHING)
     @examples(20)
@@ -340,15 +346,15 @@ class TestConfigs:
             b"!!python/object/apply:os.system [touch called]",
         ],
     )
-    def test_what_is_no_config(self, runs: Runs, command: str, new: bytes | None) -> None:
-        told = refuse(runs, command, replace_by(".hydra/config.yaml", new))
-        assert "config.yaml" in told.out + told.error
+    def test_invalid_configs_are_refused(self, runs: Runs, command: str, new: bytes | None) -> None:
+        done = refuse(runs, command, replace_by(".hydra/config.yaml", new))
+        assert "config.yaml" in done.out + done.error
 
     @pytest.mark.parametrize("place", ["data", "model", "act", "loss", "optimizer", "schedule"])
     @pytest.mark.parametrize("new", ["os.system", "expt.parts.nowhere.x", "keras.layers.Lambda"])
-    def test_what_a_part_must_not_be(self, runs: Runs, place: str, new: str) -> None:
-        told = refuse(runs, "run", in_config((place, "_target_"), new))
-        assert f"{place}._target_={new}" in told.error
+    def test_disallowed_targets_are_refused(self, runs: Runs, place: str, new: str) -> None:
+        done = refuse(runs, "run", in_config((place, "_target_"), new))
+        assert f"{place}._target_={new}" in done.error
 
     @pytest.mark.parametrize(
         ("place", "new"),
@@ -365,7 +371,7 @@ class TestConfigs:
             (("schedule", "warmup"), 3),
         ],
     )
-    def test_what_a_value_must_not_be(self, runs: Runs, place: Place, new: Any) -> None:
+    def test_invalid_values_are_refused(self, runs: Runs, place: Place, new: Any) -> None:
         for command in ("run", "resume"):
             refuse(runs, command, in_config(place, new))
 
@@ -403,13 +409,13 @@ class TestJournals:
                     in_record((name,), new)(run)
             rewrite("metrics.jsonl", lambda old: old.replace(b"\n", b"\n" + line + b"\n", 1))(run)
 
-        told = refuse(runs, command, damage)
-        assert "line 2" in told.out + told.error
+        done = refuse(runs, command, damage)
+        assert "line 2" in done.out + done.error
 
     @pytest.mark.parametrize("command", ["resume", "sync"])
-    def test_no_file(self, runs: Runs, command: str) -> None:
-        told = refuse(runs, command, replace_by("metrics.jsonl", None))
-        assert "metrics.jsonl" in told.out + told.error
+    def test_missing_journals_are_refused(self, runs: Runs, command: str) -> None:
+        done = refuse(runs, command, replace_by("metrics.jsonl", None))
+        assert "metrics.jsonl" in done.out + done.error
 
     @pytest.mark.parametrize(
         "change",
@@ -420,11 +426,11 @@ class TestJournals:
         ],
         ids=["torn", "half", "empty"],
     )
-    def test_what_is_lost_is_computed_anew(
+    def test_lost_lines_are_computed_again(
         self, runs: Runs, change: Callable[[bytes], bytes]
     ) -> None:
-        told, folder = survive(runs, "resume", rewrite("metrics.jsonl", change))
-        assert told.code == 0
+        done, folder = survive(runs, "resume", rewrite("metrics.jsonl", change))
+        assert done.code == 0
         assert_same(folder / "run", runs.root / "finished")
 
     @given(command=st.sampled_from(["resume", "sync"]), garble=garbling())
@@ -440,7 +446,7 @@ def newest(run: Path) -> Path:
 
 
 def forge(file: Path, arrays: Mapping[str, Any]) -> None:
-    """Writes something else for a checkpoint, under a name that fits it."""
+    """Replaces a checkpoint by other arrays, under a name with the right checksum."""
     npz = io.BytesIO()
     np.savez(npz, **arrays)
     digest = hashlib.sha256(npz.getvalue()).hexdigest()[:16]
@@ -449,14 +455,14 @@ def forge(file: Path, arrays: Mapping[str, Any]) -> None:
 
 
 def in_facts(at: int, new: Any) -> Damage:
-    """Puts something at a place of what the newest checkpoint tells."""
+    """Puts something at a place of the facts in the newest checkpoint."""
 
     def damage(run: Path) -> None:
         file = newest(run)
         with np.load(file) as stored:
             arrays = dict(stored)
         facts = json.loads(arrays["facts.json"].tobytes())
-        # The identity's many values are alike: each must be the config's.
+        # The many values of the identity are checked in the same way, so all of them count once.
         known = [place for place in places(facts) if place[0] != "identity" or len(place) == 1]
         put(facts, known[at % len(known)], new)
         arrays["facts.json"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
@@ -468,26 +474,26 @@ def in_facts(at: int, new: Any) -> Damage:
 class TestCheckpoints:
     @given(garble=garbling())
     @examples(4)
-    def test_a_damaged_one_is_told_and_the_one_before_used(
+    def test_damaged_checkpoint_is_reported_and_the_previous_one_is_used(
         self, runs: Runs, garble: Callable[[bytes], bytes]
     ) -> None:
         def damage(run: Path) -> None:
             file = newest(run)
             rewrite(str(file.relative_to(run)), garble)(run)
 
-        told, folder = survive(runs, "resume", damage)
-        assert told.code == 0
-        assert "is damaged: its checksum does not match its name" in told.error
-        assert "from step 19" in told.out
+        done, folder = survive(runs, "resume", damage)
+        assert done.code == 0
+        assert "is damaged: its checksum does not match its name" in done.error
+        assert "from step 19" in done.out  # the run was interrupted at step 30, in its second epoch
         assert_same(folder / "run", runs.root / "finished")
 
-    def test_without_a_whole_one_the_run_begins_anew(self, runs: Runs) -> None:
+    def test_run_starts_over_if_all_checkpoints_are_damaged(self, runs: Runs) -> None:
         def damage(run: Path) -> None:
             for file in checkpoint_files(run / "checkpoints"):
                 file.write_bytes(b"")
 
-        told, folder = survive(runs, "resume", damage)
-        assert (told.code, told.error.count("is damaged")) == (0, 2)
+        done, folder = survive(runs, "resume", damage)
+        assert (done.code, done.error.count("is damaged")) == (0, 2)
         assert_same(folder / "run", runs.root / "finished")
 
     @pytest.mark.parametrize(
@@ -501,27 +507,27 @@ class TestCheckpoints:
         ],
         ids=["empty", "foreign", "list", "other step", "pickled"],
     )
-    def test_another_file_under_a_name_that_fits(
+    def test_other_file_with_a_valid_checkpoint_name_is_skipped(
         self, runs: Runs, arrays: Mapping[str, Any]
     ) -> None:
-        told, folder = survive(runs, "resume", lambda run: forge(newest(run), arrays))
-        assert told.code == 0
-        assert "is damaged" in told.error
+        done, folder = survive(runs, "resume", lambda run: forge(newest(run), arrays))
+        assert done.code == 0
+        assert "is damaged" in done.error
         assert_same(folder / "run", runs.root / "finished")
 
-    def test_a_folder_of_its_name(self, runs: Runs) -> None:
+    def test_folder_with_the_name_of_a_checkpoint_is_skipped(self, runs: Runs) -> None:
         def damage(run: Path) -> None:
             replace_by(str(newest(run).relative_to(run)), None)(run)
 
         assert survive(runs, "resume", damage)[0].code == 0
 
-    def test_a_name_that_is_none_is_left_alone(self, runs: Runs) -> None:
+    def test_file_without_a_checkpoint_name_is_left_alone(self, runs: Runs) -> None:
         def damage(run: Path) -> None:
             for name in ("step_x.npz", "step_0000099.npz", "notes.txt"):
                 (run / "checkpoints" / name).write_bytes(b"mine")
 
-        told, folder = survive(runs, "resume", damage)
-        assert told.code == 0
+        done, folder = survive(runs, "resume", damage)
+        assert done.code == 0
         assert (folder / "run/checkpoints/notes.txt").read_bytes() == b"mine"
         assert_same(folder / "run", runs.root / "finished")
 
@@ -536,7 +542,7 @@ class TestCheckpoints:
         ],
         ids=["missing", "shape", "text", "type", "best"],
     )
-    def test_arrays_of_another_model(
+    def test_arrays_of_another_model_are_refused(
         self, runs: Runs, name: str, change: Callable[[Any], Any]
     ) -> None:
         def damage(run: Path) -> None:
@@ -546,14 +552,14 @@ class TestCheckpoints:
             changed = {**arrays, key: change(arrays[key])}
             forge(newest(run), {k: array for k, array in changed.items() if array is not None})
 
-        told = refuse(runs, "resume", damage)
-        assert "the checkpoint is of another model or optimizer" in told.error
+        done = refuse(runs, "resume", damage)
+        assert "the checkpoint is of another model or optimizer" in done.error
 
     @given(at=AT, new=ANYTHING)
     @examples(10)
-    def test_anything_anywhere_in_what_it_tells(self, runs: Runs, at: int, new: Any) -> None:
-        told, _ = survive(runs, "resume", in_facts(at, new))
-        assert told.code != 1
+    def test_anything_anywhere_in_its_facts(self, runs: Runs, at: int, new: Any) -> None:
+        done, _ = survive(runs, "resume", in_facts(at, new))
+        assert done.code != 1
 
 
 def in_model(name: str, change: Callable[[bytes], bytes]) -> Damage:
@@ -625,7 +631,7 @@ class TestModels:
             *("other outputs", "other inputs"),
         ],
     )
-    def test_what_is_no_model_of_the_run(self, runs: Runs, command: str, damage: Damage) -> None:
+    def test_invalid_models_are_refused(self, runs: Runs, command: str, damage: Damage) -> None:
         assert "model.keras" in refuse(runs, command, damage).error
 
     @given(command=USING, garble=garbling())
@@ -633,8 +639,8 @@ class TestModels:
     def test_damaged_bytes(
         self, runs: Runs, command: str, garble: Callable[[bytes], bytes]
     ) -> None:
-        told, _ = survive(runs, command, rewrite("model.keras", garble))
-        assert told.code != 1
+        done, _ = survive(runs, command, rewrite("model.keras", garble))
+        assert done.code != 1
 
     @given(command=USING, at=AT, new=ANYTHING)
     @examples(10)
@@ -690,7 +696,7 @@ OTHERS = {
     "sync": ("nowhere", "--all", "output_dir", "run/images"),
 }
 
-# Most are no overrides; those that are do no more than a short run.
+# Most are not valid overrides; those that are start a short run at most.
 LETTERS = st.text(st.sampled_from("=+~@-,.:'\"\\\\$[]{}() \té\udcff0x"), max_size=10)
 KEYS = ["seed", "act", "model._target_", "loop.epochs", "data", "data.path", "hydra", "recorder"]
 WRITTEN = LETTERS | st.builds(
@@ -703,18 +709,18 @@ WRITTEN = LETTERS | st.builds(
 
 
 def unchanged(_run: Path) -> None:
-    """The input that is bad is another one."""
+    """Damages nothing: the bad input is on the command line."""
 
 
 class TestCommandLines:
     @pytest.mark.parametrize("name", NO_RUNS, ids=range(len(NO_RUNS)))
     @pytest.mark.parametrize("command", COMMANDS)
-    def test_what_is_no_run(self, runs: Runs, command: str, name: str) -> None:
+    def test_invalid_run_names_are_refused(self, runs: Runs, command: str, name: str) -> None:
         arguments = [name if argument == "run" else argument for argument in COMMANDS[command]]
         refuse(runs, command, unchanged, *arguments, code=2)
 
     @pytest.mark.parametrize("override", NO_OVERRIDES, ids=range(len(NO_OVERRIDES)))
-    def test_what_is_no_config(self, runs: Runs, override: str) -> None:
+    def test_invalid_configs_are_refused(self, runs: Runs, override: str) -> None:
         refuse(runs, "run", unchanged, *QUICK, override)
         refuse(runs, "run", unchanged, "--rerun", "run", override)
         if not override.startswith(("data", "output_dir")):
@@ -723,7 +729,7 @@ class TestCommandLines:
     @pytest.mark.parametrize(
         ("command", "more"), [(command, more) for command in OTHERS for more in OTHERS[command]]
     )
-    def test_what_a_command_does_not_take(self, runs: Runs, command: str, more: str) -> None:
+    def test_unknown_arguments_are_refused(self, runs: Runs, command: str, more: str) -> None:
         given = ["run"] if command == "resume" else COMMANDS[command]
         if command == "sync":
             given = []
@@ -765,7 +771,7 @@ class TestFiles:
         ],
         ids=range(16),
     )
-    def test_what_is_no_input(self, runs: Runs, name: str, written: Any) -> None:
+    def test_invalid_inputs_are_refused(self, runs: Runs, name: str, written: Any) -> None:
         def damage(run: Path) -> None:
             if isinstance(written, bytes):
                 (run.parent / name).write_bytes(written)
@@ -775,7 +781,7 @@ class TestFiles:
         refuse(runs, "predict", damage, "run", name, "out.npy")
 
     @pytest.mark.parametrize("name", ["run/run.json", "out.txt", "no/out.npy", f"{LONG}.npy", ""])
-    def test_what_is_no_place_for_outputs(self, runs: Runs, name: str) -> None:
+    def test_invalid_output_paths_are_refused(self, runs: Runs, name: str) -> None:
         refuse(runs, "predict", unchanged, "run", "../inputs.npy", name)
 
     @given(garble=garbling(), ending=st.sampled_from(["npy", "npz"]))
@@ -793,12 +799,12 @@ class TestFiles:
 
     @pytest.mark.parametrize("command", ["evaluate", "sync"])
     @pytest.mark.parametrize("new", [b"no database" * 100, None], ids=["foreign", "folder"])
-    def test_a_damaged_store(self, runs: Runs, command: str, new: bytes | None) -> None:
+    def test_damaged_store_is_reported(self, runs: Runs, command: str, new: bytes | None) -> None:
         def damage(run: Path) -> None:
             store = run.parent / "outputs" / "mlflow.db"
             store.parent.mkdir()
             store.mkdir() if new is None else store.write_bytes(new)
 
-        told, _ = survive(runs, command, damage, "run")
-        assert told.code == 1
-        assert "the store does not answer" in told.error + told.out
+        done, _ = survive(runs, command, damage, "run")
+        assert done.code == 1
+        assert "the store does not answer" in done.error + done.out

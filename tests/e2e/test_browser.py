@@ -1,6 +1,6 @@
 """The pages of `expt.ui` in a real browser: they show the runs of a real sweep.
 
-They need Debian's chromium; without it they are skipped, but fail where CI is set.
+The tests need Debian's chromium. Without it they are skipped, or fail if CI is set.
 """
 
 import csv
@@ -45,14 +45,14 @@ _IMAGE_IN_VIEW = """() => [...document.images].some(each => {
   return each.naturalWidth > 50 && place.left > innerWidth / 2 && place.bottom < innerHeight;
 })"""
 _LINES = "each => each.offsetHeight / parseFloat(getComputedStyle(each).lineHeight)"
-# Each loss has arguments that the other one lacks.
+# The two losses have different arguments, so that some columns are empty for half of the runs.
 _SWEPT = {"act": ("relu", "tanh"), "loss": ("crossentropy", "mse"), "seed": ("0", "1")}
 _NUM_RUNS, _NUM_VARIANTS = 8, 4
-_PROBED = ("probe=[gradients,activations]",)  # the run of its own
+_PROBED = ("probe=[gradients,activations]",)  # the single run
 _FIRST_CHARTS = ("val/accuracy", "best/val/accuracy", "val/mistakes")
-_NUM_LINES = _NUM_RUNS + 4  # a sweep of two, and training and validation of a run of its own
-_COLORED, _MANY = 40, 200
-_NUM_OTHERS = 5  # a run of its own, a sweep of two, and both sweeps' own
+_NUM_LINES = _NUM_RUNS + 4  # a sweep of two runs, and training and validation of the single run
+_COLORED, _MANY = 40, 200  # range of a pixel's channels; number of pixels: more than antialiasing
+_NUM_OTHERS = 5  # the single run, a sweep of two runs, and the MLflow runs of both sweeps
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +66,8 @@ def chromium() -> str:
 
 @pytest.fixture(scope="module")
 def sweep(chromium: str, run_command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of the newest of two sweeps, beside a run of its own."""
-    assert chromium  # else nothing needs it
+    """The directory of the newest of two sweeps, beside a single run."""
+    assert chromium  # requested first: without a browser, nothing need be trained
     folder = tmp_path_factory.mktemp("project")
     values = [f"{key}={','.join(values)}" for key, values in _SWEPT.items()]
     for arguments in (("-m", "act=relu,tanh"), _PROBED, ("-m", *values)):
@@ -78,7 +78,7 @@ def sweep(chromium: str, run_command: Command, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="module")
 def records(sweep: Path) -> list[dict[str, Any]]:
-    """The records of its runs."""
+    """The records of the sweep's runs."""
     found = [json.loads(file.read_text()) for file in sorted(sweep.glob("*/run.json"))]
     assert len(found) == _NUM_RUNS
     return found
@@ -107,8 +107,8 @@ def page(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
 
 
 def _open(page: Page, address: str) -> None:
-    """TensorBoard's pages hold back the load event for minutes; their content is what counts."""
-    page.goto("about:blank")  # another fragment alone loads nothing
+    """Opens a page without waiting for its load event, which TensorBoard delays for minutes."""
+    page.goto("about:blank")  # if only the fragment changes, the browser loads nothing
     page.goto(address, wait_until="commit")
 
 
@@ -117,20 +117,20 @@ def _name(sweep: Path) -> str:
 
 
 def _num_colored(picture: bytes) -> int:
-    """The pixels of a picture that are neither white nor grey: curves, and nothing else."""
+    """Returns the number of pixels that are neither white nor gray, which are those of curves."""
     with Image.open(io.BytesIO(picture)) as image:
         pixels = np.asarray(image.convert("RGB"), np.int16)
     return int((np.ptp(pixels, axis=2) > _COLORED).sum())
 
 
 def _expect_curves(card: Locator) -> None:
-    """TensorBoard draws curves with WebGL: their pixels are all there is to see of them."""
+    """Asserts that a card shows curves by their pixels: TensorBoard draws them with WebGL."""
     plot = card.locator("line-chart .series-view")
     expect(plot).to_be_in_viewport()
     until(lambda: _num_colored(plot.screenshot()) > _MANY)
 
 
-def test_curves_of_the_sweep_on_the_first_screen(
+def test_first_screen_shows_the_curves_of_the_sweep(
     shown: Interface, sweep: Path, records: list[dict[str, Any]], page: Page
 ) -> None:
     _open(page, shown.addresses("newest sweep")[0])
@@ -147,7 +147,7 @@ def test_curves_of_the_sweep_on_the_first_screen(
         expect(names.get_by_text(f"{_name(sweep)}/{record['run_name']}")).to_be_visible()
 
 
-def test_curves_of_all_runs_without_a_choice(shown: Interface, page: Page) -> None:
+def test_curves_of_all_runs_are_shown_without_a_choice(shown: Interface, page: Page) -> None:
     board = shown.addresses("TensorBoard")[0].partition("?")[0]
     _open(page, f"{board}#timeseries")
     card = page.locator("card-view").first
@@ -158,10 +158,10 @@ def test_curves_of_all_runs_without_a_choice(shown: Interface, page: Page) -> No
     _open(page, f"{board}#scalars")
     card = page.locator("tf-scalar-card").first
     expect(card).to_be_in_viewport()
-    expect(card.locator("path[d*=L]").nth(_NUM_LINES - 1)).to_be_attached()  # they come in turn
+    expect(card.locator("path[d*=L]").nth(_NUM_LINES - 1)).to_be_attached()  # added one by one
 
 
-def test_images_and_texts_without_a_choice(shown: Interface, page: Page) -> None:
+def test_images_and_texts_are_shown_without_a_choice(shown: Interface, page: Page) -> None:
     images = shown.addresses("TensorBoard")[1]
     _open(page, images)
     image = page.locator("tf-image-loader img").first
@@ -180,7 +180,7 @@ def probed(sweep: Path) -> Path:
     return directory
 
 
-def test_histograms_and_figures_of_probes_in_tensorboard(shown: Interface, page: Page) -> None:
+def test_tensorboard_shows_histograms_and_figures_of_probes(shown: Interface, page: Page) -> None:
     images = shown.addresses("TensorBoard")[1]
     _open(page, images.replace("#images", "#histograms"))
     histogram = page.locator("tf-histogram-loader", has_text="mlp-ep2").first
@@ -191,7 +191,7 @@ def test_histograms_and_figures_of_probes_in_tensorboard(shown: Interface, page:
     expect(page.get_by_text("probes_summary").first).to_be_visible()
 
 
-def test_figures_of_probes_in_mlflow(mlflow: str, probed: Path, page: Page) -> None:
+def test_mlflow_shows_figures_of_probes(mlflow: str, probed: Path, page: Page) -> None:
     record = json.loads((probed / "run.json").read_text())
     _open(page, f"{_runs_page(mlflow, record)}/{record['mlflow']['run_id']}/artifacts")
     page.get_by_text("images", exact=True).first.click()
@@ -200,7 +200,7 @@ def test_figures_of_probes_in_mlflow(mlflow: str, probed: Path, page: Page) -> N
         expect(shown).to_be_visible()
 
 
-def test_figures_of_probes_in_the_report(
+def test_report_shows_figures_of_probes(
     probed: Path, run_command: Command, page: Page, tmp_path: Path
 ) -> None:
     done = run_command(
@@ -213,7 +213,7 @@ def test_figures_of_probes_in_the_report(
         assert image.evaluate("each => each.decode().then(() => each.naturalWidth)") > 100
 
 
-def test_parameters_and_best_values_of_each_run(
+def test_hparams_table_has_parameters_and_best_values_of_each_run(
     shown: Interface, records: list[dict[str, Any]], page: Page
 ) -> None:
     _open(page, shown.addresses("TensorBoard")[2])
@@ -252,7 +252,7 @@ def _expect_links(page: Page, records: list[dict[str, Any]]) -> None:
 
 @pytest.fixture(scope="module")
 def mlflow(shown: Interface, page: Page) -> str:
-    """The address of MLflow, where the panel that covers a part of its pages has been closed."""
+    """The address of MLflow, after closing a panel that covers a part of its pages."""
     (address,) = shown.addresses("MLflow")
     _open(page, address)
     page.locator("[data-component-id='mlflow.assistant.chat_panel.close']").click()
@@ -264,7 +264,7 @@ def _runs_page(mlflow: str, record: dict[str, Any]) -> str:
 
 
 def _column(page: Page, name: str) -> list[str]:
-    """The texts of a column of MLflow's list of runs, from the top."""
+    """Returns the texts of a column of MLflow's list of runs, from top to bottom."""
     cells = page.locator(f'.ag-center-cols-container [role="gridcell"][col-id="{name}"]')
     expect(cells.first).not_to_be_empty()
     rows = [
@@ -281,7 +281,7 @@ def _best(records: list[dict[str, Any]], metric: str) -> list[float]:
     return sorted((record["best"][metric] for record in records), reverse=True)
 
 
-def test_all_runs_in_mlflow_with_their_best_values(
+def test_mlflow_shows_all_runs_with_their_best_values(
     shown: Interface, mlflow: str, records: list[dict[str, Any]], page: Page
 ) -> None:
     assert mlflow
@@ -296,7 +296,7 @@ def test_all_runs_in_mlflow_with_their_best_values(
 def test_list_of_runs_opens_with_the_jobs_below_their_sweeps(
     mlflow: str, sweep: Path, records: list[dict[str, Any]], page: Page
 ) -> None:
-    """Nobody sent it to a view, and nothing is clicked."""
+    """MLflow shows its list like this by default: the address selects no view."""
     _open(page, _runs_page(mlflow, records[0]))
     own = json.loads((sweep / "sweep.json").read_text())["sweep_name"]
     expect(page.get_by_role("link", name=own, exact=True)).to_be_visible()
@@ -307,7 +307,7 @@ def test_list_of_runs_opens_with_the_jobs_below_their_sweeps(
     assert bars.count() >= len(records)
 
 
-def test_sweep_in_mlflow(
+def test_mlflow_shows_the_sweep(
     shown: Interface, mlflow: str, sweep: Path, records: list[dict[str, Any]], page: Page
 ) -> None:
     assert mlflow
@@ -327,10 +327,10 @@ def test_sweep_in_mlflow(
     rows = page.get_by_role("table").filter(has=row).get_by_role("row")
     expect(rows).to_have_count(1 + _NUM_VARIANTS)
     for one in rows.all():
-        assert one.evaluate(_LINES) < 2  # there is room for it
+        assert one.evaluate(_LINES) < 2  # each row fits on one line
 
 
-def test_plots_of_the_sweep_in_mlflow(shown: Interface, sweep: Path, page: Page) -> None:
+def test_mlflow_shows_the_plots_of_the_sweep(shown: Interface, sweep: Path, page: Page) -> None:
     address = shown.addresses("newest sweep")[3].partition("?")[0]
     _open(page, f"{address}/artifacts")
     plots = sorted((sweep / SUMMARY / "plots").iterdir())
@@ -344,7 +344,7 @@ def test_plots_of_the_sweep_in_mlflow(shown: Interface, sweep: Path, page: Page)
         assert image.evaluate("each => each.decode().then(() => each.naturalWidth)") > 100
 
 
-def test_runs_of_the_sweep_in_mlflow_the_best_first(
+def test_mlflow_lists_the_runs_of_the_sweep_best_first(
     shown: Interface, mlflow: str, records: list[dict[str, Any]], page: Page
 ) -> None:
     assert mlflow
@@ -358,7 +358,7 @@ def test_runs_of_the_sweep_in_mlflow_the_best_first(
     assert all(float(text.rstrip("…")) > 0 for text in _column(page, "metrics.`test/accuracy`"))
 
 
-def test_charts_of_the_sweep_in_mlflow_begin_with_validation_and_an_image(
+def test_first_mlflow_charts_are_validation_metrics_and_an_image(
     shown: Interface, mlflow: str, records: list[dict[str, Any]], page: Page
 ) -> None:
     assert mlflow
@@ -375,7 +375,7 @@ def test_charts_of_the_sweep_in_mlflow_begin_with_validation_and_an_image(
     page.wait_for_function(_IMAGE_IN_VIEW)
 
 
-def test_one_run_in_mlflow(mlflow: str, records: list[dict[str, Any]], page: Page) -> None:
+def test_mlflow_shows_a_single_run(mlflow: str, records: list[dict[str, Any]], page: Page) -> None:
     record = records[0]
     runs = _runs_page(mlflow, record)
     _open(page, f"{runs}/{record['mlflow']['run_id']}")
@@ -387,9 +387,7 @@ def test_one_run_in_mlflow(mlflow: str, records: list[dict[str, Any]], page: Pag
     expect(page.locator(".js-plotly-plot .barlayer .point path").first).to_be_visible()
 
 
-def test_two_runs_compared_in_mlflow(
-    mlflow: str, records: list[dict[str, Any]], page: Page
-) -> None:
+def test_mlflow_compares_two_runs(mlflow: str, records: list[dict[str, Any]], page: Page) -> None:
     one, other = records[0], records[-1]
     stored = [record["mlflow"] for record in (one, other)]
     runs = json.dumps([run["run_id"] for run in stored])
@@ -408,12 +406,12 @@ def _keys(page: Page, cells: str) -> list[float]:
     return [float(cell.get_attribute("data-key") or "nan") for cell in page.locator(cells).all()]
 
 
-def test_report_of_the_sweep(
+def test_report_shows_the_sweep(
     shown: Interface, sweep: Path, records: list[dict[str, Any]], page: Page
 ) -> None:
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("console", lambda told: faults.append(told.text) if told.type == "error" else None)
+    page.on("console", lambda entry: faults.append(entry.text) if entry.type == "error" else None)
     _open(page, shown.addresses("newest sweep")[-1])
     expect(page.get_by_role("heading", level=1)).to_contain_text(sweep.name)
     rows = page.locator("#variants tbody tr")
@@ -436,7 +434,7 @@ def test_report_of_the_sweep(
     assert not faults
 
 
-def test_run_in_visdom(page: Page, tmp_path: Path) -> None:
+def test_visdom_shows_a_run(page: Page, tmp_path: Path) -> None:
     server = VisdomServer(tmp_path)
     recorder = VisdomRecorder(port=server.port)
     recorder.open(make_run(tmp_path))
@@ -451,5 +449,5 @@ def test_run_in_visdom(page: Page, tmp_path: Path) -> None:
     expect(image).to_be_visible()
     assert image.evaluate("each => each.decode().then(() => each.naturalWidth)") == 120
     expect(page.get_by_text("status: FINISHED")).to_be_visible()
-    page.goto("about:blank")  # the page would ask again and again for the server that is gone
+    page.goto("about:blank")  # otherwise the page would poll the server after its end
     server.kill()

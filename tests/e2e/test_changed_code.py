@@ -1,4 +1,4 @@
-"""A user's code that changes between a run's beginning and the commands that use the run."""
+"""Custom code that changes between the start of a run and the commands that use the run."""
 
 import csv
 import importlib
@@ -32,7 +32,7 @@ Edit = Callable[[str, str], None]
 
 
 def forget() -> None:
-    """As in a process that begins."""
+    """Forgets the imported project and its hashes, as if a new process had started."""
     sources._sources.clear()
     sources._hash_modules_cached.cache_clear()
     importlib.invalidate_caches()
@@ -82,7 +82,7 @@ def edit(project: Path) -> Edit:
     return write
 
 
-def test_the_record_has_the_code(project: Path) -> None:
+def test_record_contains_the_code(project: Path) -> None:
     record = record_of(project / "run")
     assert set(record["code"]) == {"hash", "modules"}
     assert {"changing.losses", "changing.scale", "expt.train.step"} <= set(
@@ -90,7 +90,7 @@ def test_the_record_has_the_code(project: Path) -> None:
     )
 
 
-def test_changed_code_is_refused_and_nothing_is_touched(
+def test_changed_code_is_refused_and_no_file_changes(
     project: Path, edit: Edit, run_here: Command
 ) -> None:
     run = project / "run"
@@ -103,7 +103,7 @@ def test_changed_code_is_refused_and_nothing_is_touched(
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_comments_do_not_matter(project: Path, edit: Edit, run_here: Command) -> None:
+def test_changed_comments_are_ignored(project: Path, edit: Edit, run_here: Command) -> None:
     edit("scale.py", '"""Scales."""\nFACTOR = 1.0  # none\n')
     done = run_here("run", "loop.epochs=3", folder=project, command="resume")
     assert done.code == 0, done.error
@@ -111,7 +111,9 @@ def test_comments_do_not_matter(project: Path, edit: Edit, run_here: Command) ->
     assert "code" not in record_of(project / "run")["resumed"][0]
 
 
-def test_allowed_it_is_recorded_and_shown(project: Path, edit: Edit, run_here: Command) -> None:
+def test_allowed_code_change_is_recorded_and_shown(
+    project: Path, edit: Edit, run_here: Command
+) -> None:
     first = record_of(project / "run")
     shutil.copytree(project / "run", project / "before")
     edit("scale.py", "FACTOR = 2.0\n")
@@ -122,7 +124,7 @@ def test_allowed_it_is_recorded_and_shown(project: Path, edit: Edit, run_here: C
     record = record_of(project / "run")
     (entry,) = record["resumed"]
     assert entry["code"] == {"from": first["code"]["hash"], "changed": ["changing.scale"]}
-    # It is like no run that had either code all the time.
+    # Its hashes differ from those of runs with either version of the code throughout.
     whole = run_here(
         *QUICK, *LOSS, "loop.epochs=3", f"hydra.run.dir={project}/whole", folder=project
     )
@@ -131,7 +133,7 @@ def test_allowed_it_is_recorded_and_shown(project: Path, edit: Edit, run_here: C
     assert record["code"]["modules"] == new["code"]["modules"]
     for key in ("run_hash", "variant_hash"):
         assert len({each[key] for each in (first, record, new)}) == 3
-    # The next process continues with the code that the record has by now.
+    # The next process compares with the code that the record contains now.
     again = run_here("run", "loop.epochs=4", folder=project, command="resume")
     assert again.code == 0, again.error
     assert record_of(project / "run")["code"] == record["code"]
@@ -169,7 +171,7 @@ def test_a_run_recorded_without_its_code_continues_with_a_warning(
     new = record_of(run)
     (entry,) = new["resumed"]
     assert (entry["step"], entry["code"]) == (38, {"from": None, "changed": []})
-    # Nobody knows that all of it is of one code.
+    # The modules are those of today. The hash must differ: the first steps may have had others.
     assert new["code"]["modules"] == recorded["modules"]
     assert new["code"]["hash"] != recorded["hash"]
 
@@ -186,7 +188,7 @@ def test_a_checkpoint_of_other_code_than_the_record_names_is_refused(
     assert f"in the checkpoint, {'0' * 16} here" in done.error
 
 
-def test_rerun_and_evaluate_say_what_has_changed(
+def test_rerun_and_evaluate_show_what_has_changed(
     project: Path, edit: Edit, run_here: Command
 ) -> None:
     edit("scale.py", "FACTOR = 2.0\n")
@@ -201,7 +203,7 @@ def test_rerun_and_evaluate_say_what_has_changed(
     assert "code: changed since the recorded run: changing.scale.\n" in done.out
 
 
-def test_source_that_is_no_python_is_named_with_its_line(
+def test_syntax_error_is_reported_with_file_and_line(
     project: Path, edit: Edit, run_here: Command
 ) -> None:
     edit("scale.py", "FACTOR = (\n")

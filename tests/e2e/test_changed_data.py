@@ -1,4 +1,4 @@
-"""Runs whose data changes after training: scored honestly, and not resumed."""
+"""Runs whose data changes after training: no score includes training examples; none is resumed."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from expt.parts.data.dataset import Dataset
 from expt.parts.data.example_hashes import FILE_NAME
 
 RANDOM = np.random.default_rng(0)
-# Labels that no input has to do with: what a model knows of them, it has seen.
+# Random labels: a model can only predict those of examples that it was trained on.
 LABELS = np.where(RANDOM.integers(0, 2, 360), "cat", "dog")
 ROWS = [
     ",".join([*map(repr, row), str(label)])
@@ -50,18 +50,18 @@ def evaluate(folder: Path, run_here: Command, *arguments: str) -> dict[str, Any]
     return content
 
 
-def test_the_order_of_rows_makes_no_score_better(folder: Path, run_here: Command) -> None:
+def test_order_of_rows_does_not_improve_scores(folder: Path, run_here: Command) -> None:
     write(folder, KNOWN)
     assert evaluate(folder, run_here, "split=train")["metrics"]["accuracy"] > 0.95
     expected = evaluate(folder, run_here)
-    assert expected["metrics"]["accuracy"] < 0.65
+    assert expected["metrics"]["accuracy"] < 0.65  # chance is 0.5, for 45 examples
     write(folder, sorted(KNOWN))
     found = evaluate(folder, run_here)
     assert found["metrics"] == pytest.approx(expected["metrics"], rel=1e-4)
     assert (found["examples"], found["left_out"]) == (45, {"train": 210, "val": 45})
 
 
-def test_rows_that_are_appended_are_scored_beside_the_test_split(
+def test_appended_rows_are_scored_separately_from_the_test_split(
     folder: Path, run_here: Command
 ) -> None:
     write(folder, [*NEW, *KNOWN])
@@ -71,13 +71,13 @@ def test_rows_that_are_appended_are_scored_beside_the_test_split(
     assert evaluate(folder, run_here, "split=test")["metrics"]["accuracy"] < 0.75
 
 
-def test_one_row_is_scored(folder: Path, run_here: Command) -> None:
+def test_single_row_is_scored(folder: Path, run_here: Command) -> None:
     write(folder, NEW[:1])
     assert evaluate(folder, run_here)["examples"] == 1
 
 
 @pytest.mark.parametrize(
-    ("rows", "header", "told"),
+    ("rows", "header", "message"),
     [
         (
             [row.replace("cat", "ant").replace("dog", "bee") for row in KNOWN],
@@ -88,20 +88,20 @@ def test_one_row_is_scored(folder: Path, run_here: Command) -> None:
         (KNOWN[::-1], "a,b,c,d,e,f,label", "its fingerprint is"),
     ],
 )
-def test_a_run_is_not_resumed_with_other_data(
-    folder: Path, run_here: Command, rows: Any, header: str, told: str
+def test_run_is_not_resumed_with_other_data(
+    folder: Path, run_here: Command, rows: Any, header: str, message: str
 ) -> None:
     write(folder, rows, header)
     done = run_here("latest", "loop.epochs=101", folder=folder, command="resume")
     assert done.code == 2
     assert "the data has changed since" in done.error
-    assert told in done.error
+    assert message in done.error
 
 
-def test_a_run_recorded_by_an_earlier_version_is_resumed(
+def test_run_of_an_older_version_is_resumed(
     tmp_path: Path, run_here: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has fingerprints of contents alone, in its checkpoints too, and keeps no hashes."""
+    """It has fingerprints of contents only, also in its checkpoints, and no hashes of examples."""
     write(tmp_path, KNOWN)
     with monkeypatch.context() as before:
         before.setattr(Dataset, "fingerprint", Dataset.content_fingerprint)

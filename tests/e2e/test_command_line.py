@@ -1,4 +1,4 @@
-"""The command line as a user types it: mistakes, help, sweeps, signals, packages of their own."""
+"""The command line as a user types it: errors, help, sweeps, signals, custom packages."""
 
 import json
 import os
@@ -15,7 +15,8 @@ import ready_processes
 from conftest import Command, Train
 from expt.record.journal import read_journal
 
-# Says on exit whether TensorFlow or MLflow was imported, in the same process as the command.
+# Runs the command, and prints on exit which of TensorFlow and MLflow its process has imported. It
+# needs a new interpreter: a process forked by `ready_processes` has imported both.
 _SPY = """
 import atexit, sys
 heavy = ("tensorflow", "mlflow")
@@ -38,7 +39,7 @@ def _spied(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "messages"),
     [
         (["act=rellu"], ["act=rellu", "'relu'", "leaky_relu"]),
         (["loop.epochs=abc"], ["loop.epochs=abc", "whole number"]),
@@ -53,32 +54,32 @@ def _spied(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         (["+hydra.callbacks.x._target_=os.system"], ["hydra.callbacks.x", "not allowed"]),
     ],
 )
-def test_mistake_is_told_at_once_and_leaves_nothing(
-    arguments: list[str], told: list[str], tmp_path: Path
+def test_user_error_is_reported_without_tensorflow_and_leaves_no_files(
+    arguments: list[str], messages: list[str], tmp_path: Path
 ) -> None:
     done = _spied(tmp_path, *arguments)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr
-    for text in told:
+    for text in messages:
         assert text in done.stderr
-    assert done.stdout.splitlines()[-1] == "imported"  # below the phases that took long
+    assert done.stdout.splitlines()[-1] == "imported"  # below the lines of slow phases
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["model=cnn", "data=diabetes", "loss=mse"], "model=cnn needs images"),
         (["optimizer.beta_1=abc"], "the step can't be compiled: "),
     ],
 )
-def test_mistake_found_by_building_leaves_nothing(
-    arguments: list[str], told: str, run_here: Command, tmp_path: Path
+def test_user_error_found_while_building_leaves_no_files(
+    arguments: list[str], message: str, run_here: Command, tmp_path: Path
 ) -> None:
     done = run_here(*arguments, folder=tmp_path)
     assert done.code == 2
-    assert done.error.startswith(f"error: {told}")
+    assert done.error.startswith(f"error: {message}")
     assert "Traceback" not in done.error
     assert not list(tmp_path.iterdir())
 
@@ -90,7 +91,7 @@ def test_full_error_shows_the_traceback(run_command: Command, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"]])
-def test_help_and_config_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+def test_help_and_config_do_not_import_tensorflow(arguments: list[str], tmp_path: Path) -> None:
     done = _spied(tmp_path, *arguments)
     assert done.returncode == 0
     assert done.stdout.splitlines()[-1] == "imported"
@@ -98,7 +99,7 @@ def test_help_and_config_import_nothing_heavy(arguments: list[str], tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
-def test_any_text_reaches_the_config(tmp_path: Path) -> None:
+def test_any_text_arrives_unchanged_in_the_config(tmp_path: Path) -> None:
     (tmp_path / "my conf" / "act").mkdir(parents=True)
     (tmp_path / "my conf/act/größe.yaml").write_text("_target_: keras.layers.Activation\n")
     typed = {"separator": ";", "target": "petal width (cm)", "path": "~/a=1, b.csv", "weight": "价"}
@@ -106,7 +107,7 @@ def test_any_text_reaches_the_config(tmp_path: Path) -> None:
     given = ["data=csv", "act=größe", *options, "output_dir=~/x", "--cfg", "job"]
     environment = {**os.environ, "HOME": str(tmp_path)}
     done = ready_processes.run(
-        # The flags stand between the overrides and behind them.
+        # The flags are between the overrides and after them.
         [sys.executable, "-m", "expt.run", *given[:2], "--config-dir=~/my conf", *given[2:]],
         cwd=tmp_path,
         env=environment,
@@ -122,7 +123,7 @@ def test_any_text_reaches_the_config(tmp_path: Path) -> None:
     assert config["act"]["_target_"] == "keras.layers.Activation"
 
 
-def test_sweep_runs_every_job_and_tells_of_the_failed_one(
+def test_sweep_runs_every_job_and_reports_the_failed_one(
     run_command: Command, tmp_path: Path
 ) -> None:
     done = run_command(
@@ -186,7 +187,7 @@ def test_signal_closes_the_run_as_killed(number: int, code: int, tmp_path: Path)
     assert steps == list(range(1, len(steps) + 1))
 
 
-def test_processes_started_at_once_share_a_new_store(tmp_path: Path) -> None:
+def test_processes_started_together_share_a_new_store(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "expt.run", "loop.epochs=1", "loop.image_every=null"]
     processes = [
         subprocess.Popen(
@@ -202,7 +203,7 @@ def test_processes_started_at_once_share_a_new_store(tmp_path: Path) -> None:
     assert len({record["run_hash"] for record in records}) == 1
 
 
-def test_address_of_the_users_store_is_not_printed(run_command: Command, tmp_path: Path) -> None:
+def test_address_of_a_custom_store_is_not_printed(run_command: Command, tmp_path: Path) -> None:
     address = f"sqlite:///{tmp_path}/secret.db"
     done = run_command(
         "loop.epochs=1", folder=tmp_path, environment={"MLFLOW_TRACKING_URI": address}
@@ -213,7 +214,7 @@ def test_address_of_the_users_store_is_not_printed(run_command: Command, tmp_pat
     assert not (tmp_path / "outputs/mlflow.db").exists()
 
 
-def test_users_own_config_folder_and_package(run_command: Command, tmp_path: Path) -> None:
+def test_custom_config_folder_and_package_are_used(run_command: Command, tmp_path: Path) -> None:
     (tmp_path / "conf/loss").mkdir(parents=True)
     (tmp_path / "conf/loss/absolute.yaml").write_text(
         "_target_: my_project.losses.absolute\n_tasks_: [regression]\nscale: 2.0\n"
@@ -258,22 +259,28 @@ def test_default_reaches_the_promised_accuracy(train_here: Train, tmp_path: Path
     assert trained.final["val/accuracy"] >= 0.96
 
 
-def test_linear_data_gives_back_its_weights(train_here: Train, tmp_path: Path) -> None:
+def test_linear_model_recovers_the_weights_of_linear_data(
+    train_here: Train, tmp_path: Path
+) -> None:
     import keras
 
     trained = train_here(["data=linear", "model=linear", "loss=mse", "optimizer=sgd"], tmp_path)
     weights, bias = keras.models.load_model(trained.directory / "model.keras").get_weights()
+    # The values of conf/data/linear.yaml.
     assert weights.item() == pytest.approx(1.477, abs=0.002)
     assert bias.item() == pytest.approx(0.089, abs=0.002)
 
 
 @pytest.mark.parametrize("mode", ["graph", "xla", "eager"])
-def test_every_way_to_compile_trains_alike(mode: str, train_here: Train, tmp_path: Path) -> None:
+def test_all_compile_modes_train_to_the_same_loss(
+    mode: str, train_here: Train, tmp_path: Path
+) -> None:
     trained = train_here([f"loop.compile={mode}", "loop.steps=25"], tmp_path)
+    # A recorded value. The tolerance is for the rounding of XLA and of other CPUs.
     assert trained.final["val/loss"] == pytest.approx(1.27391, abs=1e-4)
 
 
-def test_wheel_carries_the_configs(tmp_path: Path) -> None:
+def test_wheel_contains_the_configs(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir"]
     subprocess.run([*build, tmp_path, root], check=True, capture_output=True)

@@ -30,12 +30,14 @@ def records(folder: Path, act: str) -> list[Any]:
     return [record for record in found if record["choices"]["act"] == act]
 
 
-def test_the_newest_sweep(folder: Path, run_command: Command) -> None:
+def test_newest_sweep_is_compared_by_default(folder: Path, run_command: Command) -> None:
     done = run_command(*FILES, "--plots", "x/plots", folder=folder, command="compare")
     assert (done.code, done.error) == (0, "")
     assert "4 runs, 2 variants" in done.out
     assert "leaky_relu" in done.out
-    assert "negative_slope" not in done.out  # it follows from the activation
+    assert (
+        "negative_slope" not in done.out
+    )  # not a difference of its own: it depends on the activation
     with (folder / "x" / "t.csv").open(newline="") as file:
         rows = {row["act"]: row for row in csv.DictReader(file)}
     for act in ("relu", "leaky_relu"):
@@ -50,7 +52,9 @@ def test_the_newest_sweep(folder: Path, run_command: Command) -> None:
     page = (folder / "x" / "t.html").read_text()
     assert "<h2>Predictions (val/predictions)</h2>" in page
     assert "<output>38</output>" in page
-    assert page.count("data:image/") == 3 * 2 * (1 + 2)  # kinds, runs, shown and two steps
+    assert page.count("data:image/") == 3 * 2 * (
+        1 + 2
+    )  # kinds, runs, the shown step and two further ones
 
 
 def test_peak_memory_is_that_of_a_process_with_tensorflow(folder: Path) -> None:
@@ -58,7 +62,7 @@ def test_peak_memory_is_that_of_a_process_with_tensorflow(folder: Path) -> None:
         assert 2e8 < record["peak_memory"] < 5e10
 
 
-def test_a_failed_run_is_shown(folder: Path, run_command: Command) -> None:
+def test_failed_run_is_shown(folder: Path, run_command: Command) -> None:
     done = run_command("outputs", folder=folder, command="compare")
     assert done.code == 0
     assert "5 runs, 3 variants" in done.out
@@ -66,7 +70,7 @@ def test_a_failed_run_is_shown(folder: Path, run_command: Command) -> None:
     assert "  NonFiniteLossError: train/loss became nan" in done.out
 
 
-def test_filters_metric_and_sort(folder: Path, run_command: Command) -> None:
+def test_filters_metric_and_sort_order_are_applied(folder: Path, run_command: Command) -> None:
     given = ("act=relu", "--metric", "val/accuracy", "output_dir=outputs", "--sort", "time")
     done = run_command(*given, folder=folder, command="compare")
     assert done.code == 0
@@ -75,7 +79,7 @@ def test_filters_metric_and_sort(folder: Path, run_command: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("nowhere",), "nowhere: there is no such folder"),
         (("output_dir=empty",), "empty: there are no runs"),
@@ -85,13 +89,13 @@ def test_filters_metric_and_sort(folder: Path, run_command: Command) -> None:
         (("--sort", "tiem"), "Did you mean 'time'?"),
     ],
 )
-def test_mistakes(
-    arguments: tuple[str, ...], told: str, folder: Path, run_command: Command
+def test_user_errors_are_reported(
+    arguments: tuple[str, ...], message: str, folder: Path, run_command: Command
 ) -> None:
     done = run_command(*arguments, folder=folder, command="compare")
     assert done.code == 2
     assert done.error.startswith("error: ")
-    assert told in done.error
+    assert message in done.error
     assert "Traceback" not in done.error
 
 
@@ -100,7 +104,7 @@ class TestDiff:
         found = [str(path.parent) for path in sorted(folder.glob("outputs/sweeps/*/*/*/run.json"))]
         return [found[0], found[2]]
 
-    def test_two_runs(self, folder: Path, run_command: Command) -> None:
+    def test_differences_of_two_runs_are_shown(self, folder: Path, run_command: Command) -> None:
         done = run_command(*self.sides(folder), folder=folder, command="diff")
         assert (done.code, done.error) == (0, "")
         assert "diverge at step 1" in done.out
@@ -108,14 +112,14 @@ class TestDiff:
         assert "act.negative_slope" in done.out
         assert "packages, data" in done.out
 
-    def test_a_run_and_itself(self, folder: Path, run_command: Command) -> None:
+    def test_run_does_not_differ_from_itself(self, folder: Path, run_command: Command) -> None:
         first, _ = self.sides(folder)
         done = run_command(first, first, folder=folder, command="diff")
         assert "do not diverge" in done.out
         assert "the same: config" in done.out
 
     @pytest.mark.parametrize(
-        ("arguments", "told"),
+        ("arguments", "message"),
         [
             (("latest",), "expected two runs"),
             ((), "expected two runs"),
@@ -123,9 +127,9 @@ class TestDiff:
             (("latest", "latest", "output_dir=empty"), "there are no runs in empty"),
         ],
     )
-    def test_mistakes(
-        self, arguments: tuple[str, ...], told: str, folder: Path, run_command: Command
+    def test_user_errors_are_reported(
+        self, arguments: tuple[str, ...], message: str, folder: Path, run_command: Command
     ) -> None:
         done = run_command(*arguments, folder=folder, command="diff")
         assert done.code == 2
-        assert told in done.error
+        assert message in done.error

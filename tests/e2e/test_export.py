@@ -1,4 +1,4 @@
-"""The export of a run, as a user types it."""
+"""`expt.export` as a user types it."""
 
 import json
 import re
@@ -14,7 +14,7 @@ import ready_processes
 from conftest import Command
 from exports.export_helpers import READERS
 
-# Says on exit whether TensorFlow was imported, in the same process as the command.
+# Runs the command, and prints on exit whether its process has imported TensorFlow.
 _SPY = """
 import atexit, sys
 atexit.register(lambda: print("imported", *({"tensorflow"} & sys.modules.keys())))
@@ -22,7 +22,8 @@ from expt.export import main
 main()
 """
 _WITHOUT_ONNX = "import sys; sys.modules['tf2onnx'] = None" + _SPY
-# Exports a copy with other weights. TensorFlow is left to the command to start.
+# Runs the command with an export that writes other weights. The exports are patched only when the
+# command has started TensorFlow.
 _WRONG = """
 from expt.export import main
 from expt.exports import export
@@ -40,7 +41,7 @@ main()
 
 def export(*arguments: str, folder: Path, code: str = "") -> subprocess.CompletedProcess[str]:
     start = ["-c", code] if code else ["-m", "expt.export"]
-    # A ready process has imported TensorFlow, of which the spy asks.
+    # A process forked by `ready_processes` has imported TensorFlow, which the spy would report.
     run = subprocess.run if _SPY in code else ready_processes.run
     return run(
         [sys.executable, *start, *arguments],
@@ -63,7 +64,7 @@ def run(run_command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def in_folder(run: Path) -> Path:
-    """The folder that the run was started in."""
+    """Returns the folder in which the run was started."""
     return run.parents[3]
 
 
@@ -76,7 +77,7 @@ def assert_same(name: str, path: Path, run: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "place"), [("saved_model", "saved_model"), ("tflite", "model.tflite")]
 )
-def test_an_earlier_export_is_replaced(name: str, place: str, run: Path) -> None:
+def test_previous_export_is_replaced(name: str, place: str, run: Path) -> None:
     path = run / "exports" / place
     earlier = path / "assets" / "earlier" if name == "saved_model" else path
     earlier.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +95,7 @@ def test_an_earlier_export_is_replaced(name: str, place: str, run: Path) -> None
     assert_same(name, path, run)
 
 
-def test_an_export_goes_where_it_is_asked_to(run: Path) -> None:
+def test_export_is_written_to_the_given_path(run: Path) -> None:
     before = set(run.iterdir())
     arguments = ("latest", "onnx", "--to", "in/a new folder/model.onnx", "output_dir=../outputs")
     (elsewhere := in_folder(run) / "elsewhere").mkdir()
@@ -107,7 +108,7 @@ def test_an_export_goes_where_it_is_asked_to(run: Path) -> None:
     assert_same("onnx", path, run)
 
 
-def test_a_wrong_export_is_not_kept(run: Path) -> None:
+def test_export_with_wrong_predictions_is_deleted(run: Path) -> None:
     (run / "exports").mkdir(exist_ok=True)
     path = run / "exports" / "model.tflite"
     path.write_text("earlier")
@@ -121,7 +122,7 @@ def test_a_wrong_export_is_not_kept(run: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "messages"),
     [
         (["nothing", "onnx"], ["nothing: there is no such run", "'latest'"]),
         (["latest", "onnx", "output_dir=nowhere"], ["there are no runs in nowhere"]),
@@ -132,8 +133,8 @@ def test_a_wrong_export_is_not_kept(run: Path) -> None:
         (["unfinished", "tflite"], ["has no model.keras", "RUNNING"]),
     ],
 )
-def test_a_mistake_is_told_at_once_and_leaves_nothing(
-    arguments: list[str], told: list[str], run: Path
+def test_user_error_is_reported_without_tensorflow_and_leaves_no_files(
+    arguments: list[str], messages: list[str], run: Path
 ) -> None:
     folder = in_folder(run)
     for name in ("here", "unfinished"):
@@ -146,13 +147,13 @@ def test_a_mistake_is_told_at_once_and_leaves_nothing(
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr
-    for text in told:
+    for text in messages:
         assert text in done.stderr
     assert done.stdout.splitlines()[-1] == "imported"
     assert set(folder.rglob("*")) == before
 
 
-def test_a_missing_extra_is_told_at_once(run: Path) -> None:
+def test_missing_extra_is_reported_without_tensorflow(run: Path) -> None:
     done = export("latest", "onnx", folder=in_folder(run), code=_WITHOUT_ONNX)
     assert done.returncode == 2
     assert done.stderr == (

@@ -20,7 +20,7 @@ QUICK = ("recorder=[]", "loop.epochs=3", "loop.image_every=null")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, run_command: Command) -> Path:
-    """A working directory with one finished run on digits, recorded in MLflow too."""
+    """A working directory with a finished run on digits, which is also recorded in MLflow."""
     folder = tmp_path_factory.mktemp("digits")
     given = ("recorder=[mlflow]", "loop.epochs=3", "loop.image_every=null")
     assert run_command(*given, folder=folder).code == 0
@@ -40,7 +40,9 @@ def images(count: int) -> Any:
     return (load_digits().images[:count] / 16)[..., None].astype(np.float32)
 
 
-def test_the_test_split_gives_the_runs_own_numbers(folder: Path, run_command: Command) -> None:
+def test_evaluation_of_the_test_split_equals_the_recorded_values(
+    folder: Path, run_command: Command
+) -> None:
     done = run_command("latest", folder=folder, command="evaluate")
     assert (done.code, done.error) == (0, "")
     result = json.loads((run_in(folder) / "evaluations" / "digits-test.json").read_text())
@@ -53,7 +55,7 @@ def test_the_test_split_gives_the_runs_own_numbers(folder: Path, run_command: Co
     assert format_value(result["metrics"]["accuracy"]) in done.out
 
 
-def test_the_result_is_in_the_mlflow_run(folder: Path, run_command: Command) -> None:
+def test_result_is_recorded_in_the_mlflow_run(folder: Path, run_command: Command) -> None:
     from mlflow import MlflowClient
 
     run_id = record_of(folder)["mlflow"]["run_id"]
@@ -66,7 +68,7 @@ def test_the_result_is_in_the_mlflow_run(folder: Path, run_command: Command) -> 
     assert metrics["with/digits-val/loss"] == pytest.approx(best["val/loss"], rel=1e-5)
 
 
-def test_another_source_of_the_same_kind(folder: Path, run_here: Command) -> None:
+def test_run_is_evaluated_on_other_data_of_the_same_kind(folder: Path, run_here: Command) -> None:
     digits = load_digits()
     np.savez(folder / "mine.npz", x=images(len(digits.target)), y=digits.target)
     given = ("data=npz", "data.path=mine.npz", "split=all")
@@ -78,7 +80,7 @@ def test_another_source_of_the_same_kind(folder: Path, run_here: Command) -> Non
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("nowhere",), "nowhere: there is no such run"),
         (("0" * 32,), "no run in outputs has this MLflow run id"),
@@ -91,17 +93,19 @@ def test_another_source_of_the_same_kind(folder: Path, run_here: Command) -> Non
         (("latest", "data=nope"), "data=nope: there is no such option"),
     ],
 )
-def test_evaluating_what_is_not_there(
-    folder: Path, run_here: Command, arguments: tuple[str, ...], told: str
+def test_invalid_arguments_of_evaluate_are_reported(
+    folder: Path, run_here: Command, arguments: tuple[str, ...], message: str
 ) -> None:
     done = run_here(*arguments, folder=folder, command="evaluate")
     assert done.code == 2
     assert done.error.startswith("error: ")
     assert "Traceback" not in done.error
-    assert told.replace("no key 'batchsize'", "no such key") in done.error or told in done.error
+    assert (
+        message.replace("no key 'batchsize'", "no such key") in done.error or message in done.error
+    )
 
 
-def test_a_run_without_a_model_says_so(folder: Path, tmp_path: Path, run_here: Command) -> None:
+def test_missing_model_is_reported(folder: Path, tmp_path: Path, run_here: Command) -> None:
     directory = tmp_path / "run"
     directory.mkdir()
     (directory / "run.json").write_text(json.dumps(record_of(folder) | {"status": "FAILED"}))
@@ -111,7 +115,7 @@ def test_a_run_without_a_model_says_so(folder: Path, tmp_path: Path, run_here: C
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
-def test_a_damaged_record_is_told(
+def test_damaged_record_is_reported(
     folder: Path, tmp_path: Path, run_here: Command, content: str
 ) -> None:
     (tmp_path / "run.json").write_text(content)
@@ -120,7 +124,7 @@ def test_a_damaged_record_is_told(
     assert "run.json" in done.error
 
 
-def test_a_damaged_model_is_told(folder: Path, tmp_path: Path, run_here: Command) -> None:
+def test_damaged_model_is_reported(folder: Path, tmp_path: Path, run_here: Command) -> None:
     import shutil
 
     shutil.copytree(run_in(folder), tmp_path / "run")
@@ -133,7 +137,7 @@ def test_a_damaged_model_is_told(folder: Path, tmp_path: Path, run_here: Command
 
 class TestPredict:
     @pytest.mark.parametrize("ending", ["npz", "npy", "csv"])
-    def test_predictions_are_the_models(
+    def test_predictions_equal_those_of_the_model(
         self, folder: Path, run_here: Command, tmp_path: Path, ending: str
     ) -> None:
         import keras
@@ -160,7 +164,7 @@ class TestPredict:
             found = loaded if ending == "npy" else loaded["predictions"]
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
-    def test_pixels_of_bytes_are_scaled_as_in_training(
+    def test_byte_pixels_are_scaled_as_in_training(
         self, folder: Path, run_here: Command, tmp_path: Path
     ) -> None:
         whole = np.round(images(20) * 255).astype(np.uint8)
@@ -175,7 +179,7 @@ class TestPredict:
         np.testing.assert_allclose(of_bytes, of_floats, rtol=1e-5, atol=1e-7)
 
     @pytest.mark.parametrize(
-        ("inputs", "outputs", "told"),
+        ("inputs", "outputs", "message"),
         [
             ("missing.npy", "out.csv", "missing.npy: there is no such file"),
             ("good.npy", "text.npy", "exists already"),
@@ -191,14 +195,14 @@ class TestPredict:
             ("empty", "out.csv", "there are no images"),
         ],
     )
-    def test_bad_files(
+    def test_invalid_files_are_reported(
         self,
         folder: Path,
         run_here: Command,
         tmp_path: Path,
         inputs: str,
         outputs: str,
-        told: str,
+        message: str,
     ) -> None:
         np.save(tmp_path / "good.npy", images(3))
         np.save(tmp_path / "wrong.npy", np.zeros((3, 7)))
@@ -212,17 +216,17 @@ class TestPredict:
         given = ("latest", str(tmp_path / inputs), str(tmp_path / outputs))
         done = run_here(*given, folder=folder, command="predict")
         assert done.code == 2
-        assert told in done.error
+        assert message in done.error
         assert "Traceback" not in done.error
         assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-def test_a_table_is_encoded_as_it_was_for_training(run_command: Command, tmp_path: Path) -> None:
+def test_table_is_encoded_as_in_training(run_command: Command, tmp_path: Path) -> None:
     wine = load_wine(as_frame=True).frame.sample(frac=1, random_state=0)
     wine["colour"] = np.where(wine["color_intensity"] > 5, "dark", "light")
     wine["target"] = wine["target"].map({0: "x", 1: "y", 2: "z"})
     wine.iloc[:120].to_csv(tmp_path / "known.csv", index=False)
-    # Other categories, and another range: encoded anew, the inputs would be others.
+    # The rows have other categories and another range, so an encoding fitted to them would differ.
     later = wine.iloc[120:].assign(colour="dark")
     later.to_csv(tmp_path / "later.csv", index=False)
     later.drop(columns="target").to_csv(tmp_path / "unlabelled.csv", index=False)
@@ -242,7 +246,7 @@ def test_a_table_is_encoded_as_it_was_for_training(run_command: Command, tmp_pat
     assert accuracy > 0.8
 
 
-def test_a_folder_of_images(run_here: Command, tmp_path: Path) -> None:
+def test_folder_of_images_is_predicted(run_here: Command, tmp_path: Path) -> None:
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     given = ("data=image_folder", *image_folder(pictures))

@@ -1,4 +1,4 @@
-"""A disk that fills up: during a run, and during a checkpoint."""
+"""A disk that fills up while a run trains, saves a checkpoint, or belongs to a sweep."""
 
 import json
 import resource
@@ -27,14 +27,14 @@ FULL = ("No space left on device", "File too large")
 
 @dataclass(frozen=True)
 class SmallDisk:
-    """A disk of few bytes; where none may be mounted, a limit on the size of each file."""
+    """A small disk in memory; if mounting is not permitted, a limit on the size of each file."""
 
     folder: Path
     is_mounted: bool
     file_size: int
 
     def run(self, command: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Runs a command on it."""
+        """Runs a command on the disk."""
         limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (self.file_size, -1))
         return ready_processes.run(
             [sys.executable, "-m", f"expt.{command}", *arguments],
@@ -46,7 +46,7 @@ class SmallDisk:
         )
 
     def grow(self) -> "SmallDisk":
-        """Makes space."""
+        """Returns the disk with enough space."""
         if self.is_mounted:
             mount = ["mount", "-o", "remount,size=200m", str(self.folder)]
             subprocess.run(mount, check=True)
@@ -75,12 +75,12 @@ def make_disk(tmp_path: Path) -> Iterator[object]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def assert_told(done: "subprocess.CompletedProcess[str]", place: str) -> None:
+def assert_reported(done: "subprocess.CompletedProcess[str]", place: str) -> None:
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    (told,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
-    assert any(text in told for text in FULL)
-    assert place in told
+    (message,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert any(text in message for text in FULL)
+    assert place in message
     (command,) = [line for line in done.stderr.splitlines() if "python -m expt.resume" in line]
     assert command.startswith("To continue: python -m expt.resume ")
 
@@ -95,14 +95,14 @@ def assert_intact(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "size", "file_size", "place"),
     [
-        # The journal grows to twice of this; what fills the disk is it, or a small checkpoint.
+        # The journal would grow to twice this size; it or a small checkpoint fills the disk.
         (SMALL, 200_000, 100_000, ""),
-        # One checkpoint fits beside what else there is, but not a second one.
+        # The first checkpoint fits on the disk, the second one does not.
         (LARGE, 7_000_000, 1_000_000, "checkpoint"),
     ],
     ids=["journal", "checkpoint"],
 )
-def test_it_is_told_and_the_run_is_resumed_once_there_is_space(
+def test_full_disk_is_reported_and_the_run_can_be_resumed_once_there_is_space(
     tmp_path: Path,
     make_disk: object,
     run_command: Command,
@@ -116,7 +116,7 @@ def test_it_is_told_and_the_run_is_resumed_once_there_is_space(
     directory = disk.folder / "run"
     given = [*config, f"hydra.run.dir={directory}", "recorder=[]"]
     done = disk.run("run", *given)
-    assert_told(done, place)
+    assert_reported(done, place)
     assert_intact(directory)
     before = list(read_journal(directory / "metrics.jsonl"))
 
@@ -144,17 +144,17 @@ def test_sinks_on_a_full_disk_catch_up(make_disk: object) -> None:
 SWEEP = ("-m", "seed=0,1,2", "sweep.workers=1", "loop.image_every=null", "recorder=[]")
 
 
-def test_a_sweep_on_a_full_disk_ends_and_is_resumed_once_there_is_space(
+def test_sweep_on_a_full_disk_ends_and_can_be_resumed_once_there_is_space(
     tmp_path: Path, make_disk: object, run_command: Command
 ) -> None:
     assert callable(make_disk)
-    # A job and a half, and a file that alone is as large as a journal in the other case.
+    # Space for one and a half jobs; without a mount, less than the journal of one job.
     disk = make_disk(400_000, 100_000)
     directory = disk.folder / "sweep"
     given = [*SWEEP, "model.units=[8]", "loop.epochs=40"]
     done = disk.run("run", *given, f"hydra.sweep.dir={directory}")
-    assert_told(done, "")
-    # What it can't say any more, it is resumed from all the same.
+    assert_reported(done, "")
+    # The full disk may have kept the last statuses out of the plan; resuming must work anyway.
     jobs = json.loads((directory / "sweep.json").read_text())["jobs"]
     assert {job["status"] for job in jobs} <= {"FINISHED", "KILLED", "RUNNING", "PENDING"}
     assert jobs[-1]["status"] == "PENDING"

@@ -21,7 +21,7 @@ TESTS = Path(__file__).parents[1]
 RUNS, SWEEPS = Path("outputs/runs"), Path("outputs/sweeps")
 RESUME = ("--allow-code-change",)  # modules of expt itself have changed since
 
-# MLflow's own, when its pyfunc module is imported.
+# MLflow warns about its own code when its pyfunc module is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 
 
@@ -45,7 +45,7 @@ def record_of(directory: Path) -> dict[str, Any]:
 
 
 def values_of(directory: Path) -> dict[tuple[int, str], float]:
-    """The journal's values by step and name, but for those measured by the clock."""
+    """Returns the values of the journal by step and name, without those that depend on time."""
     return {
         (record["step"], name): float(value)
         for record in read_journal(directory / "metrics.jsonl")
@@ -55,12 +55,12 @@ def values_of(directory: Path) -> dict[tuple[int, str], float]:
 
 
 def near(expected: Any) -> Any:
-    """Another machine's CPU rounds differently, and the differences grow with each step."""
+    """Tolerates rounding: the records are from another CPU, and differences grow with each step."""
     return pytest.approx(expected, rel=1e-3, abs=1e-5)
 
 
 def assert_equals_finished(directory: Path, project: Path) -> None:
-    """Asserts that a resumed run is as the one that nothing disturbed."""
+    """Asserts that a resumed run equals the undisturbed one."""
     finished = project / RUNS / "finished"
     assert values_of(directory) == near(values_of(finished))
     record, expected = record_of(directory), record_of(finished)
@@ -77,7 +77,7 @@ def assert_equals_finished(directory: Path, project: Path) -> None:
 
 
 def assert_in_mlflow(directory: Path, project: Path, run_id: str) -> None:
-    """Asserts that the store holds a run's journal in its first run there, each value once."""
+    """Asserts that the MLflow run of the older version has each value of the journal once."""
     client = client_of(f"sqlite:///{project}/outputs/mlflow.db")
     record = record_of(directory)
     assert record["mlflow"]["run_id"] == run_id
@@ -89,7 +89,7 @@ def assert_in_mlflow(directory: Path, project: Path, run_id: str) -> None:
     assert stored[0].data.params["optimizer.learning_rate"] == "0.01"
 
 
-def test_they_are_listed(project: Path, run_here: Command) -> None:
+def test_older_runs_are_listed(project: Path, run_here: Command) -> None:
     done = run_here("--jobs", folder=project, command="list")
     assert (done.code, done.error) == (0, "")
     words = {line.split()[-1]: line.split() for line in done.out.splitlines()[1:]}
@@ -98,7 +98,7 @@ def test_they_are_listed(project: Path, run_here: Command) -> None:
     assert {place: line[2] for place, line in words.items()} == {
         "outputs/runs/finished": "FINISHED",
         "outputs/runs/interrupted": "KILLED",
-        "outputs/runs/died": "RUNNING",  # of another host, which can't be asked
+        "outputs/runs/died": "RUNNING",  # recorded on another host, where its process may still run
         "outputs/runs/own_parts": "FINISHED",
         "outputs/runs/gan": "FINISHED",
         "outputs/runs/diverged": "FAILED",
@@ -118,7 +118,7 @@ def test_they_are_listed(project: Path, run_here: Command) -> None:
     assert {"1.609", "val/loss"} <= set(words["outputs/sweeps/finished"])
 
 
-def test_differences_are_shown(project: Path, run_here: Command) -> None:
+def test_differences_of_older_runs_are_shown(project: Path, run_here: Command) -> None:
     names = [str(RUNS / name) for name in ("finished", "interrupted")]
     done = run_here(*names, folder=project, command="diff")
     assert (done.code, done.error) == (0, "")
@@ -130,7 +130,7 @@ def test_differences_are_shown(project: Path, run_here: Command) -> None:
     assert "train/loss 0.21374062 0.67102355 +0.4573" in lines
 
 
-def test_a_sweep_is_compared(project: Path, run_here: Command) -> None:
+def test_older_sweep_is_compared(project: Path, run_here: Command) -> None:
     given = (str(SWEEPS / "finished"), "--csv", "table.csv", "--html", "report.html")
     done = run_here(*given, folder=project, command="compare")
     assert (done.code, done.error) == (0, "")
@@ -145,7 +145,7 @@ def test_a_sweep_is_compared(project: Path, run_here: Command) -> None:
     assert "1.647" in (project / "report.html").read_text()
 
 
-def test_all_runs_are_compared(project: Path, run_here: Command) -> None:
+def test_all_older_runs_are_compared(project: Path, run_here: Command) -> None:
     done = run_here(str(RUNS), folder=project, command="compare")
     assert (done.code, done.error) == (0, "")
     assert "6 runs" in done.out
@@ -156,7 +156,7 @@ def test_all_runs_are_compared(project: Path, run_here: Command) -> None:
     ("name", "data", "examples"),
     [("finished", "digits", 270), ("own_parts", "spirals", 180), ("gan", "digits", 270)],
 )
-def test_a_run_is_evaluated(
+def test_older_run_is_evaluated(
     project: Path,
     run_here: Command,
     monkeypatch: pytest.MonkeyPatch,
@@ -177,7 +177,7 @@ def test_a_run_is_evaluated(
     assert len(expected) == {"finished": 2, "own_parts": 3, "gan": 1}[name]
 
 
-def test_a_run_predicts(project: Path, run_here: Command) -> None:
+def test_older_run_predicts(project: Path, run_here: Command) -> None:
     digits = load_digits()
     np.save(project / "inputs.npy", (digits.images / 16)[..., None].astype(np.float32))
     given = (str(RUNS / "finished"), "inputs.npy", "predictions.csv")
@@ -188,19 +188,19 @@ def test_a_run_predicts(project: Path, run_here: Command) -> None:
     assert np.mean(np.asarray(classes) == digits.target) == pytest.approx(0.934, abs=0.02)
 
 
-def test_mlflow_is_completed(project: Path, run_here: Command) -> None:
+def test_mlflow_is_completed_from_older_runs(project: Path, run_here: Command) -> None:
     directory = project / RUNS / "finished"
     run_id = record_of(directory)["mlflow"]["run_id"]
     done = run_here(str(directory), folder=project, command="sync")
     assert (done.code, done.error) == (0, "")
-    # The artifacts were left out.
+    # The artifacts of the older store are not part of the recorded project.
     assert f"{RUNS}/finished: added the model\n1 run: 1 completed\n" in done.out
     assert_in_mlflow(directory, project, run_id)
     done = run_here(str(directory), folder=project, command="sync")
     assert done.out == f"{RUNS}/finished: complete\n1 run: 1 already complete\n"
 
 
-def test_an_interrupted_run_is_resumed(project: Path, run_here: Command) -> None:
+def test_interrupted_older_run_is_resumed(project: Path, run_here: Command) -> None:
     directory = project / RUNS / "interrupted"
     run_id = record_of(directory)["mlflow"]["run_id"]
     done = run_here(str(directory), *RESUME, folder=project, command="resume")
@@ -209,12 +209,14 @@ def test_an_interrupted_run_is_resumed(project: Path, run_here: Command) -> None
     (entry,) = record_of(directory)["resumed"]
     assert (entry["step"], entry["from"], entry["changes"]) == (60, "KILLED", {})
     assert_equals_finished(directory, project)
-    # A busy machine may leave the end of it to expt.sync.
+    # On a busy machine, the recorder may have left the last values to `expt.sync`.
     assert run_here(str(directory), folder=project, command="sync").code == 0
     assert_in_mlflow(directory, project, run_id)
 
 
-def test_a_run_that_died_is_closed_and_resumed(project: Path, run_here: Command) -> None:
+def test_older_run_whose_process_died_is_closed_and_resumed(
+    project: Path, run_here: Command
+) -> None:
     directory = project / RUNS / "died"
     done = run_here(str(directory), *RESUME, folder=project, command="resume")
     assert done.code == 2
@@ -227,7 +229,7 @@ def test_a_run_that_died_is_closed_and_resumed(project: Path, run_here: Command)
     assert_equals_finished(directory, project)
 
 
-def test_a_run_with_a_kind_of_training_is_extended(project: Path, run_here: Command) -> None:
+def test_older_run_with_a_learner_is_extended(project: Path, run_here: Command) -> None:
     directory = project / RUNS / "gan"
     before = values_of(directory)
     given = (str(directory), "loop.steps=16", *RESUME)
@@ -240,7 +242,7 @@ def test_a_run_with_a_kind_of_training_is_extended(project: Path, run_here: Comm
     assert values[16, "train/discriminator_loss"] == near(0.6651525)
 
 
-def test_a_recorded_config_is_trained_anew(project: Path, run_here: Command) -> None:
+def test_older_config_is_trained_again(project: Path, run_here: Command) -> None:
     given = ("--rerun", str(RUNS / "finished"), "recorder=[]", "loop.epochs=2")
     done = run_here(*given, "output_dir=others", folder=project)
     assert done.code == 0, done.error
@@ -253,7 +255,7 @@ def test_a_recorded_config_is_trained_anew(project: Path, run_here: Command) -> 
     assert values == near({place: expected[place] for place in values})
 
 
-def test_an_interrupted_sweep_is_resumed(project: Path, run_here: Command) -> None:
+def test_interrupted_older_sweep_is_resumed(project: Path, run_here: Command) -> None:
     sweep = project / SWEEPS / "interrupted"
     first = sweep / "0_optimizer.learning_rate=0.01"
     before = {file: file.read_bytes() for file in (first / "metrics.jsonl", first / "run.json")}

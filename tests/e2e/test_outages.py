@@ -1,6 +1,6 @@
-"""MLflow's server stopped, gone and hanging while a run goes on: nothing is lost or doubled.
+"""MLflow's server is stopped, killed or hangs during a run: no value is lost or duplicated.
 
-Most runs are made by hand, as files that grow; one is a real one.
+Most runs are files that the test itself extends, so that it controls their timing; one is real.
 """
 
 import json
@@ -35,7 +35,7 @@ from conftest import Command
 from expt.record.mlflow.recorder import MLflowRecorder, store_uri
 from expt.runs.run import Run, Status
 
-# MLflow's own, when its pyfunc module is imported.
+# MLflow warns about its own code when its pyfunc module is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 
 
@@ -48,7 +48,7 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def server(shared_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """The server, running, as the users' store."""
+    """The server, running, and set as the store by MLFLOW_TRACKING_URI."""
     if not shared_server.is_ready():
         shared_server.start()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", shared_server.uri)
@@ -84,7 +84,7 @@ def _close(recorder: MLflowRecorder, run: Run, status: Status = Status.FINISHED)
 
 
 def _complete(run: Run) -> str:
-    """Does what `expt.sync` does with a run; returns what was added."""
+    """Completes a run in MLflow as `expt.sync` does; returns a description of the additions."""
     from expt.record.mlflow.run_mirror import RunMirror
 
     copy = RunMirror(run, is_new=False, extend_deadline=lambda _seconds: None)
@@ -94,7 +94,7 @@ def _complete(run: Run) -> str:
 
 
 @pytest.mark.parametrize("is_killed", [False, True])
-def test_a_server_that_comes_back_gets_everything(
+def test_server_that_comes_back_receives_everything(
     is_killed: bool,
     server: Server,
     run: Run,
@@ -102,11 +102,11 @@ def test_a_server_that_comes_back_gets_everything(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # a user's own, and a quicker test
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # makes the test faster
     recorder = MLflowRecorder()
     recorder.open(run)
     write_scalars(run, range(1, 2_001), special=True)
-    _until_stored(run, server.uri, 4_000)
+    _until_stored(run, server.uri, 4_000)  # two values per step
     server.kill() if is_killed else server.signal(signal.SIGSTOP)
     write_scalars(run, range(2_001, 4_001))
     write_image(run, 4_000)
@@ -122,7 +122,7 @@ def test_a_server_that_comes_back_gets_everything(
     assert _complete(run) == ""
 
 
-def test_a_server_that_is_gone_at_the_start_and_comes_later_gets_everything(
+def test_server_that_starts_after_the_run_receives_everything(
     server: Server, run: Run, recorder: MLflowRecorder, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.kill()
@@ -136,10 +136,10 @@ def test_a_server_that_is_gone_at_the_start_and_comes_later_gets_everything(
     assert_store_equals_files(run.directory, server.uri)
 
 
-def test_a_resumed_run_goes_on_where_the_store_is(
+def test_resumed_run_continues_in_the_same_store(
     server: Server, run: Run, recorder: MLflowRecorder
 ) -> None:
-    """The store lacks some of the journal, and the run was closed."""
+    """When the run is resumed, the store lacks a part of the journal, and its run is closed."""
     recorder.open(run)
     write_scalars(run, range(1, 1_001))
     _until_stored(run, server.uri, 2_000)
@@ -157,7 +157,7 @@ def test_a_resumed_run_goes_on_where_the_store_is(
 
 
 @pytest.mark.parametrize("status", [Status.FINISHED, Status.KILLED])
-def test_a_server_that_hangs_does_not_hold_up_the_end(
+def test_hanging_server_does_not_delay_the_end_of_the_run(
     status: Status,
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
@@ -170,15 +170,15 @@ def test_a_server_that_hangs_does_not_hold_up_the_end(
         recorder.open(run)
         write_scalars(run, range(1, 11))
         with hanging.accept()[0]:
-            assert _close(recorder, run, status) < 6
+            assert _close(recorder, run, status) < 6  # 5 seconds without an answer, and some slack
     recorder.stop()
-    told = caplog.messages[-1]
-    assert "mlflow: incomplete: no answer" in told
-    assert f"the MLflow run: python -m expt.sync {os.path.relpath(run.directory)}" in told
+    message = caplog.messages[-1]
+    assert "mlflow: incomplete: no answer" in message
+    assert f"the MLflow run: python -m expt.sync {os.path.relpath(run.directory)}" in message
     assert "swordfish" not in caplog.text
 
 
-def test_a_locked_database_does_not_hold_up_the_end(
+def test_locked_database_does_not_delay_the_end_of_the_run(
     run: Run, recorder: MLflowRecorder, caplog: pytest.LogCaptureFixture
 ) -> None:
     recorder.open(run)
@@ -188,6 +188,7 @@ def test_a_locked_database_does_not_hold_up_the_end(
     with closing(sqlite3.connect(run.output_dir / "mlflow.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         write_scalars(run, range(11, 21))
+        # 10 seconds for a request to a database, and some slack.
         assert _close(recorder, run) < 13
         other.execute("ROLLBACK")
     assert "mlflow: incomplete: no answer" in caplog.messages[-1]
@@ -195,7 +196,7 @@ def test_a_locked_database_does_not_hold_up_the_end(
     assert_store_equals_files(run.directory, store_uri(run.output_dir))
 
 
-def test_a_run_whose_server_is_gone_for_good_is_completed_by_sync(
+def test_sync_completes_a_run_whose_server_never_came_back(
     server: Server, tmp_path: Path, run_command: Command
 ) -> None:
     command = [sys.executable, "-m", "expt.run", "loop.epochs=300", "loop.image_every=100ep"]

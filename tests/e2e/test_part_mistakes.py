@@ -1,4 +1,4 @@
-"""Mistakes in a user's own parts: one message each, with the part, the file and the line."""
+"""Errors in custom parts: one message each, with the part, the file and the line."""
 
 import re
 import sys
@@ -190,7 +190,7 @@ SHOW = " HYDRA_FULL_ERROR=1 shows the traceback."
         (["loss=bracket"], "conf/loss/bracket.yaml, line 3: expected ',' or ']', but got"),
     ],
 )
-def test_a_mistake_found_before_training_is_one_message(
+def test_error_in_a_part_found_before_training_is_one_message(
     given: list[str], message: str, folder: Path, run_here: "Command"
 ) -> None:
     done = run_here("--config-dir", "conf", *given, "recorder=[]", folder=folder)
@@ -211,7 +211,7 @@ def test_a_mistake_found_before_training_is_one_message(
         ("type", "unsupported operand type(s)"),
     ],
 )
-def test_a_mistake_found_in_training_is_one_message(
+def test_error_in_a_part_found_in_training_is_one_message(
     how: str, message: str, folder: Path, run_here: "Command"
 ) -> None:
     given = ["hook=[mine]", f"hook.mine.how={how}", "loop.steps=3", "recorder=[]"]
@@ -226,7 +226,7 @@ def test_a_mistake_found_in_training_is_one_message(
     assert "Traceback" in log.read_text()
 
 
-def test_an_unknown_option_asks_for_the_folder_of_own_ones(
+def test_message_for_an_unknown_option_mentions_config_dir(
     folder: Path, run_here: "Command"
 ) -> None:
     message = "Own options need --config-dir FOLDER."

@@ -70,7 +70,7 @@ def mlflow_client(folder: Path) -> Any:
     return MlflowClient(f"sqlite:///{folder}/outputs/mlflow.db")
 
 
-def test_prints_progress_outcome_and_where_to_look(finished: Finished) -> None:
+def test_run_prints_progress_outcome_and_where_to_look(finished: Finished) -> None:
     lines = finished.out.splitlines()
     assert lines[0] == "composing the config …"
     (run,) = [line for line in lines if line.startswith("run ")]
@@ -84,7 +84,7 @@ def test_prints_progress_outcome_and_where_to_look(finished: Finished) -> None:
     assert finished.error == ""
 
 
-def test_run_leaves_what_the_design_says(directory: Path) -> None:
+def test_run_directory_has_all_documented_files(directory: Path) -> None:
     names = {path.name for path in directory.iterdir()}
     expected = {".hydra", "run.json", "metrics.jsonl", "train", "val", "images"}
     assert expected | {"model.keras", "run.log"} <= names
@@ -101,7 +101,7 @@ def test_journal_has_every_step_once(journal: Values) -> None:
     assert list(journal["test/accuracy"]) == steps[-1:]
 
 
-def test_tensorboard_holds_the_same_values(directory: Path, journal: Values) -> None:
+def test_tensorboard_has_the_same_values(directory: Path, journal: Values) -> None:
     found: Values = {}
     for folder in ("train", "val"):
         events = EventAccumulator(str(directory / folder), size_guidance={"scalars": 0})
@@ -109,7 +109,8 @@ def test_tensorboard_holds_the_same_values(directory: Path, journal: Values) -> 
         for tag in events.Tags()["scalars"]:
             name = full_name(folder, tag)
             found[name] = {e.step: np.float32(e.value) for e in events.Scalars(tag)}
-    # For HParams; the journal has them at the step at which they were reached.
+    # TensorBoard's HParams need the best values as separate tags. In the journal they are the
+    # values of the step at which they were reached.
     assert found.pop(f"val/{BEST}best/step") == {76: 76.0}
     names = ("val/accuracy", "val/loss")
     best = {name: found.pop(f"val/{BEST}best/{name}") for name in names}
@@ -118,7 +119,7 @@ def test_tensorboard_holds_the_same_values(directory: Path, journal: Values) -> 
     assert best == {name: {76: np.float32(record["best"][name])} for name in best}
 
 
-def test_mlflow_holds_the_same_values(
+def test_mlflow_has_the_same_values(
     mlflow_client: Any, record: dict[str, Any], journal: Values
 ) -> None:
     run_id = record["mlflow"]["run_id"]
@@ -150,7 +151,9 @@ def test_times_agree_to_the_millisecond(
         assert walls[step] == pytest.approx(time, abs=1e-3)
 
 
-def test_record_tells_how_the_run_came_about(record: dict[str, Any], journal: Values) -> None:
+def test_record_contains_everything_about_the_origin_of_the_run(
+    record: dict[str, Any], journal: Values
+) -> None:
     assert record["status"] == "FINISHED"
     assert record["error"] is None
     assert record["overrides"][:2] == ["loss=crossentropy", "act=relu"]
@@ -175,7 +178,7 @@ def test_mlflow_run_has_params_tags_data_and_artifacts(
     assert run.info.status == "FINISHED"
     assert run.info.run_name == record["run_name"]
     assert run.data.params["act"] == "relu"
-    assert "model.units" not in run.data.params  # as by default
+    assert "model.units" not in run.data.params  # has its default, so it is only a tag
     assert run.data.tags["mlflow.expt.model.units"] == "[128, 128]"
     assert run.data.params["optimizer.learning_rate"] == "0.001"
     assert run.data.tags["run_hash"] == record["run_hash"]
@@ -207,13 +210,13 @@ def test_tensorboard_has_images_config_and_hparams(directory: Path) -> None:
     assert start.hparams["loop.epochs"].number_value == EPOCHS
 
 
-def test_images_are_files_too(directory: Path) -> None:
+def test_images_are_also_saved_as_files(directory: Path) -> None:
     names = sorted(path.name for path in (directory / "images").iterdir())
     kinds = ("confusion", "mistakes", "predictions")
     assert names == [f"val_{kind}_{step:07d}.png" for kind in kinds for step in (0, 38, 76)]
 
 
-def test_logged_model_predicts_as_the_run_did(
+def test_logged_model_has_the_predictions_of_the_run(
     folder: Path, record: dict[str, Any], directory: Path
 ) -> None:
     script = f"""

@@ -1,6 +1,6 @@
-"""The HTML report in a real browser: its charts, images and table answer to the mouse.
+"""The HTML report in a real browser: its charts, images and table react to the mouse.
 
-They need Debian's chromium; without it they are skipped, but fail where CI is set.
+The tests need Debian's chromium. Without it they are skipped, or fail if CI is set.
 """
 
 import os
@@ -68,7 +68,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def open_report(browser: Browser, report: Path) -> Iterator[Open]:
-    """Opens the report; at the end no fault and no request beyond the file has been seen."""
+    """Opens the report; asserts at the end that it raised no error and loaded no other file."""
     faults: list[str] = []
     contexts = []
 
@@ -77,7 +77,9 @@ def open_report(browser: Browser, report: Path) -> Iterator[Open]:
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda told: faults.append(told.text) if told.type == "error" else None)
+        page.on(
+            "console", lambda entry: faults.append(entry.text) if entry.type == "error" else None
+        )
         page.on(
             "request",
             lambda request: (
@@ -100,7 +102,10 @@ def _plot(page: Page, metric: str = "val/loss") -> Locator:
 
 
 def _scrolled_to(page: Page, place: Locator) -> FloatRect:
-    """Scrolls, and waits for the event of it, which hides the tip; returns where the place is."""
+    """Scrolls to a place and returns its box.
+
+    Waits for the scroll event, which hides the tip: a later one would hide the tip of a test.
+    """
     place.scroll_into_view_if_needed()
     _after_drawing(page, "0")
     box = place.bounding_box()
@@ -130,18 +135,21 @@ _COUNT_PIXELS = """() => {
 
 
 def _after_drawing(page: Page, expression: str) -> Any:
-    """Evaluates JavaScript once the browser has drawn; the page's policy forbids to poll it."""
+    """Evaluates JavaScript once the browser has drawn.
+
+    Not with Playwright's `wait_for_function`: the content security policy of the page forbids it.
+    """
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     return page.evaluate(expression)
 
 
 def _expect_best_curve(page: Page, is_there: bool) -> None:
-    """The first chart has, or has not, pixels in the colour of the best variant's mean."""
+    """Asserts whether the first chart has pixels in the color of the best variant's mean."""
     count = _after_drawing(page, _COUNT_PIXELS)
     assert count > 100 if is_there else count == 0
 
 
-def test_the_first_screen_has_the_answer(open_report: Open) -> None:
+def test_first_screen_shows_the_result(open_report: Open) -> None:
     page = open_report()
     headline, best = page.locator("#headline"), page.locator("#variants tr.best")
     for shown in (headline, best):
@@ -156,7 +164,7 @@ def test_the_first_screen_has_the_answer(open_report: Open) -> None:
     assert top["y"] < _LARGE["height"]  # the curves begin on it too
 
 
-def test_a_hover_shows_the_journals_values(open_report: Open) -> None:
+def test_hovering_shows_the_values_of_the_journal(open_report: Open) -> None:
     lines = _hover(open_report(), 50)
     assert lines[0] == "step 50"
     values = {
@@ -173,7 +181,7 @@ def test_a_hover_shows_the_journals_values(open_report: Open) -> None:
         assert float(text) == pytest.approx(value, rel=5e-4)
 
 
-def test_a_click_on_the_legend_switches_a_variant_off(open_report: Open) -> None:
+def test_click_on_the_legend_hides_a_variant(open_report: Open) -> None:
     page = open_report()
     _expect_best_curve(page, True)
     before = _hover(page, 50)
@@ -188,7 +196,7 @@ def test_a_click_on_the_legend_switches_a_variant_off(open_report: Open) -> None
     assert page.evaluate("charts[0].plot.series.slice(1).every((one) => !one.show)")
 
 
-def test_the_axis_can_be_logarithmic(open_report: Open) -> None:
+def test_axis_can_be_logarithmic(open_report: Open) -> None:
     page = open_report()
     button = _plot(page).get_by_role("button", name="log")
     kinds = []
@@ -202,7 +210,7 @@ def test_the_axis_can_be_logarithmic(open_report: Open) -> None:
     assert accuracy == ["val/accuracy", 1]
 
 
-def test_smoothing_and_bands(open_report: Open) -> None:
+def test_curves_can_be_smoothed_and_bands_hidden(open_report: Open) -> None:
     page = open_report()
     means = "charts[0].plot.data[meanOf(0)].filter((value) => value != null)"
     raw = page.evaluate(means)
@@ -220,7 +228,7 @@ def test_smoothing_and_bands(open_report: Open) -> None:
     assert page.evaluate("charts[0].plot.series[highOf(0)].show") is False
 
 
-def test_a_chart_can_be_enlarged_and_zoomed(open_report: Open) -> None:
+def test_chart_can_be_enlarged_and_zoomed(open_report: Open) -> None:
     page = open_report()
     width = "charts[0].plot.width"
     before = page.evaluate(width)
@@ -238,7 +246,7 @@ def test_a_chart_can_be_enlarged_and_zoomed(open_report: Open) -> None:
     assert _after_drawing(page, least) == 10
 
 
-def test_effects_answer_to_the_mouse(open_report: Open) -> None:
+def test_effect_charts_react_to_the_mouse(open_report: Open) -> None:
     page = open_report()
     figure = page.locator('#effects figure[data-key="act"]')
     expect(figure.locator("svg circle.mean")).to_have_count(len(_ACTS))
@@ -252,7 +260,7 @@ def test_effects_answer_to_the_mouse(open_report: Open) -> None:
 
 
 def _red(image: Locator) -> int:
-    """The red of an image's first pixel, which is its step."""
+    """Returns the red value of the first pixel of an image, which the fixture sets to the step."""
     return int(
         image.evaluate(
             """async (image) => {
@@ -265,7 +273,7 @@ def _red(image: Locator) -> int:
     )
 
 
-def test_the_slider_shows_another_step(open_report: Open) -> None:
+def test_slider_shows_another_step(open_report: Open) -> None:
     page = open_report()
     images = page.locator("section.images img")
     expect(images).to_have_count(6)
@@ -277,7 +285,7 @@ def test_the_slider_shows_another_step(open_report: Open) -> None:
             assert abs(_red(image) - step) <= 2
 
 
-def test_a_click_enlarges_an_image(open_report: Open) -> None:
+def test_click_enlarges_an_image(open_report: Open) -> None:
     page = open_report()
     viewer = page.locator("#viewer")
     expect(viewer).to_be_hidden()
@@ -294,7 +302,7 @@ def test_a_click_enlarges_an_image(open_report: Open) -> None:
     expect(viewer).to_be_hidden()
 
 
-def test_the_table_is_sorted_by_a_heading(open_report: Open) -> None:
+def test_click_on_a_heading_sorts_the_table(open_report: Open) -> None:
     page = open_report()
     heading = page.get_by_role("button", name="best val/loss")
     cells = f"#variants tbody td:nth-child({heading.evaluate('each => each.cellIndex + 1')})"
@@ -310,7 +318,7 @@ def _background(page: Page) -> str:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_light_and_dark(scheme: str, open_report: Open) -> None:
+def test_report_has_a_light_and_a_dark_mode(scheme: str, open_report: Open) -> None:
     colors = {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 29)"}
     page = open_report(color_scheme=scheme)
     assert _background(page) == colors[scheme]

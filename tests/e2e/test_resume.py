@@ -17,7 +17,7 @@ from resume.interrupting import assert_same, final_state, journal
 from resume.killing import kill, start
 from resume.stores import assert_stores_agree, journal_values
 
-# Large enough that a run lasts for seconds, and that a save takes some time.
+# Large enough that a run lasts for seconds, and that saving a checkpoint takes some time.
 SLOW = (
     "model.units=[400,400]",
     "model.dropout=0.2",
@@ -26,7 +26,7 @@ SLOW = (
     "loop.save_every=10",
     "loop.image_every=4ep",
 )
-_SECONDS_BETWEEN_LOOKS = 0.005  # that nobody needs a core for
+_SECONDS_BETWEEN_LOOKS = 0.005  # a busy loop would take a core from the run
 QUICK = ("recorder=[]", "loop.image_every=null", "model.units=[8]", "loop.epochs=4")
 
 
@@ -44,9 +44,9 @@ def wait_for_step(process: "subprocess.Popen[str]", directory: Path, step: int) 
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A slow run that nothing disturbs."""
-    root = tmp_path_factory.mktemp("whole")
+    root = tmp_path_factory.mktemp("undisturbed")
     process = start(SLOW, root / "run", root)
     output, _ = process.communicate()
     assert process.returncode == 0, output
@@ -57,8 +57,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("number", "code", "name"),
     [(signal.SIGTERM, 143, "Terminated"), (signal.SIGINT, 130, "KeyboardInterrupt")],
 )
-def test_a_signal_leaves_a_checkpoint_to_resume_from(
-    tmp_path: Path, whole: Path, number: signal.Signals, code: int, name: str
+def test_signal_leaves_a_checkpoint_to_resume_from(
+    tmp_path: Path, undisturbed: Path, number: signal.Signals, code: int, name: str
 ) -> None:
     directory = tmp_path / "run"
     process = start(SLOW, directory, tmp_path)
@@ -77,13 +77,16 @@ def test_a_signal_leaves_a_checkpoint_to_resume_from(
     output, _ = process.communicate()
     assert process.returncode == 0, output
     assert f"from step {stopped_at}" in output
-    assert_same(directory, whole)
+    assert_same(directory, undisturbed)
     assert_stores_agree(directory, f"sqlite:///{tmp_path}/outputs/mlflow.db")
     (entry,) = record_of(directory)["resumed"]
     assert (entry["step"], entry["from"], entry["changes"]) == (stopped_at, "KILLED", {})
 
 
-def test_killed_with_signal_9_and_resumed_it_is_the_same(tmp_path: Path, whole: Path) -> None:
+def test_run_killed_by_sigkill_and_resumed_equals_the_undisturbed_run(
+    tmp_path: Path, undisturbed: Path
+) -> None:
+    """The run is killed while it saves a checkpoint, while it trains, and while it is closed."""
     directory = tmp_path / "run"
     process = start(SLOW, directory, tmp_path)
     wait_for_step(process, directory, 30)
@@ -93,7 +96,7 @@ def test_killed_with_signal_9_and_resumed_it_is_the_same(tmp_path: Path, whole: 
     wait_for_step(process, directory, 80)
     assert kill(process, directory, 0, in_save=False) != "ended"
     process = start(SLOW, directory, tmp_path)
-    while record_of(directory)["status"] != "FINISHED":  # then the sinks take the rest
+    while record_of(directory)["status"] != "FINISHED":  # the sinks still receive the last records
         assert process.poll() is None, process.communicate()
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     assert kill(process, directory, 0, in_save=False) != "ended"
@@ -102,13 +105,14 @@ def test_killed_with_signal_9_and_resumed_it_is_the_same(tmp_path: Path, whole: 
     output, _ = process.communicate()
     assert process.returncode == 0, output
     assert record_of(directory)["closed"]
-    assert_same(directory, whole)
+    assert_same(directory, undisturbed)
     assert_stores_agree(directory, f"sqlite:///{tmp_path}/outputs/mlflow.db")
     assert not (directory / "checkpoints" / "partial-checkpoint.npz").exists()
 
 
-def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:
-    # The first one is taken between blocks of steps: while these large ones go on.
+def test_second_signal_ends_the_process_immediately(tmp_path: Path) -> None:
+    # The first signal takes effect between blocks of steps. The large model makes a block so slow
+    # that the second signal arrives before.
     directory = tmp_path / "run"
     process = start(
         [*SLOW, "model.units=[3000,3000]", "optimizer.learning_rate=1e-5"], directory, tmp_path
@@ -121,7 +125,7 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:
     assert "Traceback" not in output
 
 
-def test_a_living_run_is_left_alone(tmp_path: Path, run_command: Command) -> None:
+def test_running_run_is_left_alone(tmp_path: Path, run_command: Command) -> None:
     directory = tmp_path / "run"
     process = start(SLOW, directory, tmp_path)
     wait_for_step(process, directory, 8)
@@ -145,7 +149,7 @@ def copied(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
-def test_a_finished_run_is_not_trained_again(copied: Path, run_command: Command) -> None:
+def test_finished_run_is_not_trained_again(copied: Path, run_command: Command) -> None:
     before = (copied / "run.json").read_bytes()
     done = run_command("run", folder=copied.parent, command="resume")
     assert (done.code, done.error) == (0, "")
@@ -153,7 +157,7 @@ def test_a_finished_run_is_not_trained_again(copied: Path, run_command: Command)
     assert (copied / "run.json").read_bytes() == before
 
 
-def test_a_finished_run_is_extended(copied: Path, run_here: Command, tmp_path: Path) -> None:
+def test_finished_run_is_extended(copied: Path, run_here: Command, tmp_path: Path) -> None:
     done = run_here("run", "loop.epochs=6", folder=copied.parent, command="resume")
     assert done.code == 0, done.error
     record = record_of(copied)
@@ -170,11 +174,11 @@ def test_a_finished_run_is_extended(copied: Path, run_here: Command, tmp_path: P
     (tested,) = [r for r in extended if r["step"] == str(steps) and "test/loss" in r]
     extended.remove(tested)
     assert extended == journal(whole)
-    # The next process goes by the config as it was extended.
+    # The next process uses the extended config.
     assert "is finished" in run_here("run", folder=copied.parent, command="resume").out
 
 
-def test_a_damaged_checkpoint_is_told_and_the_one_before_used(
+def test_damaged_checkpoint_is_reported_and_the_previous_one_is_used(
     copied: Path, finished: Path, run_here: Command
 ) -> None:
     newest, before, *_ = checkpoint_files(copied / "checkpoints")
@@ -190,7 +194,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_used(
     assert_same(copied, finished)
 
 
-def test_a_run_without_checkpoints_begins_anew(
+def test_run_without_checkpoints_starts_over(
     copied: Path, finished: Path, run_here: Command
 ) -> None:
     shutil.rmtree(copied / "checkpoints")
@@ -210,7 +214,7 @@ def test_a_run_without_checkpoints_begins_anew(
         ("journal", "metrics.jsonl"),
     ],
 )
-def test_what_does_not_belong_to_the_run_is_refused(
+def test_changed_config_data_or_record_is_refused(
     copied: Path, run_here: Command, change: str, expected: str
 ) -> None:
     record = record_of(copied)
@@ -238,9 +242,7 @@ def test_what_does_not_belong_to_the_run_is_refused(
     assert after == before
 
 
-def test_another_model_under_the_same_config_is_refused(
-    tmp_path: Path, run_command: Command
-) -> None:
+def test_other_model_with_the_same_config_is_refused(tmp_path: Path, run_command: Command) -> None:
     package = tmp_path / "mine.py"
     code = (
         "import keras\n"
@@ -273,7 +275,7 @@ def test_another_model_under_the_same_config_is_refused(
         (["run", "loop.epochs=5,6"], "one value"),
     ],
 )
-def test_mistakes_are_told(
+def test_user_errors_are_reported(
     copied: Path, run_here: Command, arguments: list[str], expected: str
 ) -> None:
     done = run_here(*arguments, folder=copied.parent, command="resume")
@@ -281,7 +283,7 @@ def test_mistakes_are_told(
     assert expected in done.error
 
 
-def test_a_recorded_config_is_trained_anew(copied: Path, run_here: Command) -> None:
+def test_recorded_config_is_trained_again(copied: Path, run_here: Command) -> None:
     root = copied.parent
     done = run_here("--rerun", "run", f"output_dir={root}/new", folder=root)
     assert done.code == 0, done.error

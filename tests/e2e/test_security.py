@@ -1,4 +1,4 @@
-"""What comes from elsewhere runs no code and leads nowhere, and what is secret stays so."""
+"""Foreign configs, models and records run no code and name no other path; secrets stay secret."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import yaml
 from conftest import Command, Finished
 from expt.config.location import config_directory
 
-# It tells that it was imported by a file in the working directory.
+# Creates a file in the working directory when it is imported, and another one when it is called.
 _EVIL = """
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class _Evil:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, run_command: Command) -> Path:
-    """The directory of a finished run that MLflow has too."""
+    """The directory of a finished run, which is also recorded in MLflow."""
     folder = tmp_path_factory.mktemp("finished")
     done = run_command("recorder=[mlflow]", *_QUICK, folder=folder)
     assert done.code == 0, done.error
@@ -52,7 +52,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, run_command: Command) -> 
 
 @pytest.fixture
 def recorded(finished: Path, tmp_path: Path) -> Path:
-    """A copy of that run, as if it came from someone else; a module `evil` is at hand."""
+    """A copy of that run, as if it came from someone else, beside an importable module `evil`."""
     (tmp_path / "evil.py").write_text(_EVIL)
     return Path(shutil.copytree(finished, tmp_path / "recorded"))
 
@@ -66,9 +66,9 @@ def _change_json(file: Path, change: Callable[[Any], Any]) -> None:
     file.write_text(json.dumps(change(json.loads(file.read_text()))))
 
 
-def _assert_refused(done: Finished, folder: Path, told: str = "not allowed") -> None:
+def _assert_refused(done: Finished, folder: Path, message: str = "not allowed") -> None:
     assert (done.code, done.error[:7]) == (2, "error: "), done.error
-    assert told in done.error
+    assert message in done.error
     assert "Traceback" not in done.out + done.error
     assert not (folder / "imported").exists()
     assert not (folder / "called").exists()
@@ -91,7 +91,7 @@ class TestTargets:
             ["--config-dir", "mine", "-m", "experiment=gan,evil"],
         ],
     )
-    def test_they_are_refused_wherever_they_hide(
+    def test_disallowed_targets_are_refused_wherever_they_are_hidden(
         self, arguments: list[str], run_command: Command, tmp_path: Path
     ) -> None:
         (tmp_path / "evil.py").write_text(_EVIL)
@@ -104,7 +104,7 @@ class TestTargets:
         assert not (tmp_path / "outputs").exists()
 
     @pytest.mark.parametrize(
-        ("arguments", "told"),
+        ("arguments", "message"),
         [
             (["--config-path", "MINE"], "--config-path"),
             (["-cp", "MINE", "--cfg", "job"], "--config-path"),
@@ -112,10 +112,10 @@ class TestTargets:
             (["--experimental-rerun", "MINE/config.pickle"], "--experimental-rerun"),
         ],
     )
-    def test_flags_that_pass_the_check_by_are_refused(
-        self, arguments: list[str], told: str, run_command: Command, tmp_path: Path
+    def test_flags_that_would_bypass_the_check_are_refused(
+        self, arguments: list[str], message: str, run_command: Command, tmp_path: Path
     ) -> None:
-        """Hydra would take another config than the one that was checked, or a pickle."""
+        """With them, Hydra would use another config than the one that was checked, or a pickle."""
         (tmp_path / "evil.py").write_text(_EVIL)
         shutil.copytree(config_directory(), tmp_path / "mine")
         file = tmp_path / "mine/config.yaml"
@@ -126,13 +126,13 @@ class TestTargets:
         (tmp_path / "mine/config.pickle").write_bytes(pickle.dumps(_Evil()))
         given = [argument.replace("MINE", str(tmp_path / "mine")) for argument in arguments]
         done = run_command(*given, "loop.steps=1", "recorder=[]", folder=tmp_path)
-        _assert_refused(done, tmp_path, told)
+        _assert_refused(done, tmp_path, message)
         assert not (tmp_path / "outputs").exists()
 
     @pytest.mark.parametrize(
         ("group", "is_nested"), [("data", True), ("model", False), ("act", True), ("loss", False)]
     )
-    def test_they_are_refused_in_a_recorded_config(
+    def test_disallowed_targets_are_refused_in_a_recorded_config(
         self, group: str, is_nested: bool, run_command: Command, recorded: Path
     ) -> None:
         file, folder = recorded / ".hydra/config.yaml", recorded.parent
@@ -147,12 +147,12 @@ class TestTargets:
 class TestSavedModels:
     @staticmethod
     def _write(file: Path, layer: dict[str, Any]) -> None:
-        """Puts a layer in place of the first dense one."""
+        """Replaces entries of the first dense layer in the config of a saved model."""
         with zipfile.ZipFile(file) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
         config = json.loads(members["config.json"])
         (network,) = (e for e in config["config"]["layers"] if "layers" in e["config"])
-        layers = network["config"]["layers"]  # the link is outside
+        layers = network["config"]["layers"]  # the link function is a layer outside of the network
         dense = next(entry for entry in layers if entry["class_name"] == "Dense")
         dense |= layer
         with zipfile.ZipFile(file, "w") as archive:
@@ -164,7 +164,7 @@ class TestSavedModels:
         ("command", "module"),
         [("evaluate", "evil"), ("evaluate", "keras_hub"), ("export", "keras_hub")],
     )
-    def test_a_module_that_a_file_names_is_not_imported(
+    def test_module_named_in_a_file_is_not_imported(
         self, module: str, command: str, run_command: Command, recorded: Path
     ) -> None:
         folder = recorded.parent
@@ -175,7 +175,7 @@ class TestSavedModels:
 
 
 class TestPaths:
-    def test_a_record_names_no_place(self, run_command: Command, recorded: Path) -> None:
+    def test_paths_in_a_record_are_not_followed(self, run_command: Command, recorded: Path) -> None:
         folder, elsewhere = recorded.parent, recorded.parent / "elsewhere"
         elsewhere.mkdir()
 
@@ -191,7 +191,9 @@ class TestPaths:
         assert [path.name for path in (recorded / "evaluations").iterdir()] == ["digits-test.json"]
         assert not list(elsewhere.iterdir())
 
-    def test_a_name_of_data_leads_nowhere(self, run_command: Command, recorded: Path) -> None:
+    def test_name_of_a_data_set_does_not_lead_outside_of_the_folder(
+        self, run_command: Command, recorded: Path
+    ) -> None:
         folder = recorded.parent
         (folder / "elsewhere").mkdir()
         (folder / "my_data.py").write_text(
@@ -213,21 +215,23 @@ class TestPaths:
         assert result.name == "_.._elsewhere_data-test.json"
         assert not list((folder / "elsewhere").iterdir())
 
-    def test_a_model_elsewhere_is_not_used(self, run_command: Command, recorded: Path) -> None:
+    def test_model_outside_of_the_run_directory_is_not_used(
+        self, run_command: Command, recorded: Path
+    ) -> None:
         (recorded / "model.keras").rename(recorded.parent / "model.keras")
         (recorded / "model.keras").symlink_to(recorded.parent / "model.keras")
         done = run_command("recorded", folder=recorded.parent, command="evaluate")
-        _assert_refused(done, recorded.parent, told="outside of the run's directory")
+        _assert_refused(done, recorded.parent, message="outside of the run's directory")
 
 
 class TestSecrets:
-    # One of the environment, one of an address.
+    # The first one is in the environment, the second one in an address.
     HIDDEN = ("hunter22hunter22", "swordfish99")
     ENVIRONMENT = {"MY_TOKEN": HIDDEN[0]}  # noqa: RUF012
     ADDRESS = f"http://bob:{HIDDEN[1]}@127.0.0.1:9"  # where nothing listens
 
     def _assert_hidden(self, done: Finished, folder: Path) -> None:
-        """Neither what was printed holds a secret, nor any file, of the MLflow store too."""
+        """Asserts that neither output nor files, including the MLflow store, contain a secret."""
         assert not [secret for secret in self.HIDDEN if secret in done.out + done.error]
         leaks = [
             (secret, str(path.relative_to(folder)))
@@ -240,14 +244,14 @@ class TestSecrets:
 
     @pytest.fixture
     def given(self, tmp_path: Path) -> tuple[str, ...]:
-        """Options by which the secrets reach the config, and a module that tells them to a log."""
+        """Options with the first secret in the path of the data and in the name."""
         table = "a,target\n" + "".join(f"{n % 7},{n % 2}\n" for n in range(80))
         (tmp_path / "given" / self.HIDDEN[0]).mkdir(parents=True)
         (tmp_path / "given" / self.HIDDEN[0] / "table.csv").write_text(table)
         path = "data.path=given/${oc.env:MY_TOKEN}/table.csv"
         return ("data=csv", path, "data.target=target", "name=${oc.env:MY_TOKEN} runs", *_QUICK)
 
-    def test_they_are_in_nothing_that_a_run_leaves(
+    def test_secrets_are_in_no_file_of_a_run(
         self, given: tuple[str, ...], run_command: Command, tmp_path: Path
     ) -> None:
         environment = self.ENVIRONMENT | {"TF_MINE": f"a {self.HIDDEN[0]}"}
@@ -260,7 +264,7 @@ class TestSecrets:
         assert b"*** runs" in (tmp_path / "outputs/mlflow.db").read_bytes()
         self._assert_hidden(done, tmp_path)
 
-    def test_they_are_in_nothing_that_using_a_run_leaves(
+    def test_secrets_are_in_no_file_after_using_a_run(
         self, given: tuple[str, ...], run_command: Command, tmp_path: Path
     ) -> None:
         for command, arguments in (
@@ -276,7 +280,7 @@ class TestSecrets:
             assert done.code == 0, done.error
             self._assert_hidden(done, tmp_path)
 
-    def test_the_password_of_a_server_that_is_down(
+    def test_password_of_an_unreachable_server_is_not_shown(
         self, run_command: Command, tmp_path: Path
     ) -> None:
         environment = {"MLFLOW_TRACKING_URI": self.ADDRESS}
@@ -286,7 +290,7 @@ class TestSecrets:
         self._assert_hidden(done, tmp_path)
 
     @pytest.mark.parametrize("full", ["", "1"])
-    def test_a_mistake_does_not_tell_them(
+    def test_error_message_does_not_contain_secrets(
         self, full: str, run_command: Command, tmp_path: Path
     ) -> None:
         environment = self.ENVIRONMENT | {"HYDRA_FULL_ERROR": full}
@@ -296,7 +300,7 @@ class TestSecrets:
         assert "***/none.csv" in done.error
         self._assert_hidden(done, tmp_path)
 
-    def test_a_traceback_does_not_tell_them(self, run_command: Command, tmp_path: Path) -> None:
+    def test_traceback_does_not_contain_secrets(self, run_command: Command, tmp_path: Path) -> None:
         (tmp_path / "my_losses.py").write_text(
             "import logging, os\n\n"
             "def leaky(targets, outputs, **_):\n"

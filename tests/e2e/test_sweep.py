@@ -31,71 +31,72 @@ from e2e.sweeping import (
 )
 from expt.record.values import format_value
 
-# Nothing slows them down where the folder has a file called `well`.
+# The loss (sweep_project/troubled.py) sleeps 0.1 s in each step after the 25th, so that a signal
+# arrives while a job trains. If the project contains a file `trouble_is_over`, nothing is slow.
 SLOW = sweep_arguments(
     "loss=troubled", "loss.trouble=slow", "act=relu,tanh", "seed=0,1", "sweep.workers=1"
 )
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project after a sweep that nothing disturbs."""
-    folder = new_project(tmp_path_factory.mktemp("whole"))
-    (folder / "well").touch()
+    folder = new_project(tmp_path_factory.mktemp("undisturbed"))
+    (folder / "trouble_is_over").touch()
     code, output = finish(folder, *SLOW, is_fresh=True)
     assert code == 0, output
     (folder / "output").write_text(output)
     return folder
 
 
-def test_a_sweep_tells_and_leaves_how_it_went(whole: Path) -> None:
-    plan, output = plan_of(whole), (whole / "output").read_text()
-    assert (plan["status"], statuses(whole)) == ("FINISHED", ["FINISHED"] * 4)
+def test_sweep_prints_and_records_its_results(undisturbed: Path) -> None:
+    plan, output = plan_of(undisturbed), (undisturbed / "output").read_text()
+    assert (plan["status"], statuses(undisturbed)) == ("FINISHED", ["FINISHED"] * 4)
     assert plan["started"] < plan["ended"]
     assert [job["variant"] for job in plan["jobs"]] == ["act=relu"] * 2 + ["act=tanh"] * 2
     lines = output.splitlines()
     (first,) = [line for line in lines if line.startswith("sweep ")]
-    place = sweep_of(whole).relative_to(whole)
+    place = sweep_of(undisturbed).relative_to(undisturbed)
     assert re.fullmatch(
         rf"sweep act in {place}: 4 jobs, 1 at a time, about [\d.]+ (s|min.*)", first
     )
-    for number, job in enumerate(jobs_of(whole), 1):
+    for number, job in enumerate(jobs_of(undisturbed), 1):
         name = record_of(job)["run_name"]
         (line,) = [line for line in lines if line.startswith(f"{number}/4 FINISHED {name}  ")]
         assert f"test/accuracy {format_value(record_of(job)['final']['test/accuracy'])}" in line
     (ended,) = [line for line in lines if line.startswith("4 of 4 jobs finished")]
     assert re.fullmatch(r"4 of 4 jobs finished in .* (s|min)", ended)
-    best = min(jobs_of(whole), key=lambda job: record_of(job)["best"]["val/loss"])
+    best = min(jobs_of(undisturbed), key=lambda job: record_of(job)["best"]["val/loss"])
     value = format_value(record_of(best)["best"]["val/loss"])
     assert f"★ best single job  {record_of(best)['run_name']}  val/loss {value}" in lines
     assert f"report  {place}/summary/report.html" in lines
-    assert {file.name for file in (sweep_of(whole) / "summary").iterdir()} >= {
+    assert {file.name for file in (sweep_of(undisturbed) / "summary").iterdir()} >= {
         "table.md",
         "report.html",
         "plots",
     }
-    for job in jobs_of(whole):
+    for job in jobs_of(undisturbed):
         record = record_of(job)
         assert (record["status"], record["closed"], record["error"]) == ("FINISHED", True, None)
         assert record["sweep"]["id"] == plan["id"]
         assert (job / "run.log").exists()
 
 
-def test_mlflow_has_a_run_for_the_sweep_above_those_of_its_jobs(whole: Path) -> None:
-    parent, children = mlflow_sweep(whole)
+def test_mlflow_has_a_run_for_the_sweep_above_those_of_its_jobs(undisturbed: Path) -> None:
+    parent, children = mlflow_sweep(undisturbed)
     assert parent.info.status == "FINISHED"
-    assert parent.info.run_name == plan_of(whole)["sweep_name"] == "act"
+    assert parent.info.run_name == plan_of(undisturbed)["sweep_name"] == "act"
     note = parent.data.tags["mlflow.note.content"]
     assert re.match(r"act=(relu|tanh) has the lowest val/loss \(best checkpoint\): ", note)
     assert "\n\n|  | act | best val/loss" in note
     assert all(f" {act} |" in note for act in ("relu", "tanh"))
     artifacts = Path(parent.info.artifact_uri.removeprefix("file://")) / "summary"
-    expected = sweep_of(whole) / "summary"
+    expected = sweep_of(undisturbed) / "summary"
     assert {file.relative_to(artifacts) for file in artifacts.rglob("*")} == {
         file.relative_to(expected) for file in expected.rglob("*")
     }
-    store = f"sqlite:///{whole}/outputs/mlflow.db"
-    for number, job in enumerate(jobs_of(whole)):
+    store = f"sqlite:///{undisturbed}/outputs/mlflow.db"
+    for number, job in enumerate(jobs_of(undisturbed)):
         run = children[job.name]
         assert run.info.status == "FINISHED"
         assert run.data.tags["variant"] == ("act=relu", "act=tanh")[number // 2]
@@ -103,44 +104,47 @@ def test_mlflow_has_a_run_for_the_sweep_above_those_of_its_jobs(whole: Path) -> 
         assert_store_equals_files(job, store)
 
 
-def test_a_job_equals_the_same_run_alone(whole: Path, tmp_path: Path) -> None:
-    """The worker had trained two others before this one."""
+def test_job_equals_the_same_single_run(undisturbed: Path, tmp_path: Path) -> None:
+    """A job is independent of the two jobs that its worker trained before it."""
     folder = new_project(tmp_path)
-    (folder / "well").touch()
-    overrides = plan_of(whole)["jobs"][2]["overrides"]
+    (folder / "trouble_is_over").touch()
+    overrides = plan_of(undisturbed)["jobs"][2]["overrides"]
     alone = [f"hydra.run.dir={folder}/alone", "recorder=[]"]
     code, output = finish(folder, "--config-dir", "conf", *overrides, *alone)
     assert code == 0, output
-    assert_same_run(jobs_of(whole)[2], folder / "alone")
+    assert_same_run(jobs_of(undisturbed)[2], folder / "alone")
 
 
-def test_a_finished_sweep_is_not_trained_again(whole: Path) -> None:
-    before = (sweep_of(whole) / "sweep.json").read_bytes()
-    cpu = sum(psutil.Process().cpu_times()[2:4])
-    code, output = finish(whole, "latest", command="resume", is_fresh=True)
+def test_finished_sweep_is_not_trained_again(undisturbed: Path) -> None:
+    before = (sweep_of(undisturbed) / "sweep.json").read_bytes()
+    cpu = sum(psutil.Process().cpu_times()[2:4])  # of the child processes that have ended
+    code, output = finish(undisturbed, "latest", command="resume", is_fresh=True)
     assert code == 0
     first, best, report = output.splitlines()[-3:]
     assert first == "4 of 4 jobs finished"
-    assert best in (whole / "output").read_text()
-    assert report == f"report  {sweep_of(whole).relative_to(whole)}/summary/report.html"
-    # Without TensorFlow, whose import alone takes longer.
+    assert best in (undisturbed / "output").read_text()
+    assert report == f"report  {sweep_of(undisturbed).relative_to(undisturbed)}/summary/report.html"
+    # The command must not import TensorFlow, which alone takes longer. Measured in processor time,
+    # since the machine may be busy.
     assert sum(psutil.Process().cpu_times()[2:4]) - cpu < 4
-    assert (sweep_of(whole) / "sweep.json").read_bytes() == before
+    assert (sweep_of(undisturbed) / "sweep.json").read_bytes() == before
 
 
-def test_jobs_that_are_known_already_are_skipped_if_asked_for(whole: Path) -> None:
-    code, output = finish(whole, *SLOW, "sweep.reuse=true", f"hydra.sweep.dir={whole}/again")
+def test_sweep_reuse_skips_jobs_with_a_finished_run(undisturbed: Path) -> None:
+    code, output = finish(
+        undisturbed, *SLOW, "sweep.reuse=true", f"hydra.sweep.dir={undisturbed}/again"
+    )
     assert code == 0, output
-    told = [line for line in output.splitlines() if line.startswith("REUSED ")]
-    assert [line.split()[-1] for line in told] == [
-        str(job.relative_to(whole)) for job in jobs_of(whole)
+    lines = [line for line in output.splitlines() if line.startswith("REUSED ")]
+    assert [line.split()[-1] for line in lines] == [
+        str(job.relative_to(undisturbed)) for job in jobs_of(undisturbed)
     ]
     assert "4 of 4 jobs finished" in output
-    assert not list(whole.glob("again/*/run.json"))
+    assert not list(undisturbed.glob("again/*/run.json"))
 
 
-def test_ctrl_c_closes_all_and_the_sweep_is_resumed_as_it_was_planned(
-    tmp_path: Path, whole: Path
+def test_ctrl_c_closes_all_runs_and_the_sweep_can_be_resumed(
+    tmp_path: Path, undisturbed: Path
 ) -> None:
     folder = new_project(tmp_path)
     with started(folder, *SLOW) as process:
@@ -162,8 +166,9 @@ def test_ctrl_c_closes_all_and_the_sweep_is_resumed_as_it_was_planned(
     parent, children = mlflow_sweep(folder)
     assert [parent.info.status, *(run.info.status for run in children.values())] == ["KILLED"] * 2
 
+    # The sweep is resumed with the configs that it froze, not with the files of today.
     (folder / "conf/loss/troubled.yaml").write_text("_target_: troubled.gone\n")
-    (folder / "well").touch()
+    (folder / "trouble_is_over").touch()
     code, output = finish(folder, "latest", command="resume")
     assert code == 0, output
     assert statuses(folder) == ["FINISHED"] * 4
@@ -172,12 +177,12 @@ def test_ctrl_c_closes_all_and_the_sweep_is_resumed_as_it_was_planned(
     assert resumed.info.run_id == parent.info.run_id
     assert ids.items() <= {name: run.info.run_id for name, run in children.items()}.items()
     assert {run.info.status for run in (resumed, *children.values())} == {"FINISHED"}
-    for job, undisturbed in zip(jobs_of(folder), jobs_of(whole), strict=True):
-        assert_same_run(job, undisturbed)
+    for job, expected in zip(jobs_of(folder), jobs_of(undisturbed), strict=True):
+        assert_same_run(job, expected)
         assert_store_equals_files(job, f"sqlite:///{folder}/outputs/mlflow.db")
 
 
-def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
+def test_second_signal_ends_all_processes_immediately(tmp_path: Path) -> None:
     folder = new_project(tmp_path)
     stuck = sweep_arguments("loss=troubled", "loss.trouble=none,stuck", "recorder=mlflow")
     with started(folder, *stuck, "sweep.workers=1") as process:
@@ -192,9 +197,10 @@ def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
     assert "Traceback" not in output
     assert time.monotonic() - began < 10  # a stuck step lasts for an hour
     until_gone(workers)
-    code, told = finish(folder, command="sync")
-    assert code == 0, told
-    assert "the sweep's process has died; closed as KILLED" in told
+    # The processes were killed before they could close anything; `expt.sync` does it for them.
+    code, output = finish(folder, command="sync")
+    assert code == 0, output
+    assert "the sweep's process has died; closed as KILLED" in output
     assert plan_of(folder)["status"] == "KILLED"
     parent, children = mlflow_sweep(folder)
     assert parent.info.status == "KILLED"
@@ -213,7 +219,7 @@ TWELVE = sweep_arguments(
 )
 
 
-def test_jobs_fail_alone(tmp_path: Path) -> None:
+def test_failed_job_does_not_affect_the_others(tmp_path: Path) -> None:
     folder = new_project(tmp_path)
     with started(folder, *TWELVE) as process:
         until((folder / "kill.process").exists, process)
@@ -223,7 +229,7 @@ def test_jobs_fail_alone(tmp_path: Path) -> None:
         for line in process.stdout:
             lines.append(line)
             if " FAILED " in line and "LookupError" in line:
-                assert "PENDING" in statuses(folder)  # it is told at once
+                assert "PENDING" in statuses(folder)  # reported immediately, not at the end
         code = process.wait(60)
     output = "".join(lines)
     assert code == 1, output
@@ -240,9 +246,8 @@ def test_jobs_fail_alone(tmp_path: Path) -> None:
     by_directory = {job["directory"]: job["run_name"] for job in plan_of(folder)["jobs"]}
     for job, reason in zip(jobs_of(folder)[:4], reasons, strict=False):
         name = by_directory[job.name]
-        told = [line for line in lines if f" {name} " in line and " FAILED " in line]
-        assert len(told) == 1
-        assert reason.splitlines()[0] in told[0]
+        (reported,) = [line for line in lines if f" {name} " in line and " FAILED " in line]
+        assert reason.splitlines()[0] in reported
         record = record_of(job)
         assert (record["status"], record["error"], record["closed"]) == ("FAILED", reason, True)
     log = (jobs_of(folder)[1] / "run.log").read_text()
@@ -252,18 +257,18 @@ def test_jobs_fail_alone(tmp_path: Path) -> None:
     assert parent.info.status == "FAILED"
     assert [children[job.name].info.status for job in jobs_of(folder)] == statuses(folder)
 
-    (folder / "well").touch()
+    (folder / "trouble_is_over").touch()
     finished = [record_of(job) for job in jobs_of(folder)[4:]]
     code, output = finish(folder, "--retry-failed", "latest", command="resume")
     assert code == 1, output
-    assert statuses(folder) == ["FAILED"] + ["FINISHED"] * 11  # one diverges anew
+    assert statuses(folder) == ["FAILED"] + ["FINISHED"] * 11  # `diverge` fails again
     assert [record_of(job) for job in jobs_of(folder)[4:]] == finished
     parent, children = mlflow_sweep(folder)
     assert [children[job.name].info.status for job in jobs_of(folder)] == statuses(folder)
     assert "11 of 12 jobs finished" in output
 
 
-def test_after_so_many_failures_no_more_begin(tmp_path: Path) -> None:
+def test_max_failures_prevents_further_jobs_from_starting(tmp_path: Path) -> None:
     folder = new_project(tmp_path)
     code, output = finish(
         folder,
@@ -280,12 +285,13 @@ def test_after_so_many_failures_no_more_begin(tmp_path: Path) -> None:
     assert f"python -m expt.resume {directory}" in output
     assert f"To retry the failed jobs: python -m expt.resume --retry-failed {directory}" in output
 
-    code, output = finish(folder, "latest", command="resume")  # that failure counts no more
+    # Failures of previous processes do not count towards sweep.max_failures.
+    code, output = finish(folder, "latest", command="resume")
     assert code == 1, output
     assert statuses(folder) == ["FINISHED", "FAILED", "FINISHED", "FINISHED"]
 
 
-def test_a_kind_that_cannot_be_trained_is_told_before_any_is(tmp_path: Path) -> None:
+def test_untrainable_kinds_are_reported_before_any_job_starts(tmp_path: Path) -> None:
     folder = new_project(tmp_path)
     troubles = "loss.trouble=none,shape,infinite"
     sweep = sweep_arguments("loss=troubled", troubles, "seed=0,1", "sweep.workers=1")
@@ -297,6 +303,7 @@ def test_a_kind_that_cannot_be_trained_is_told_before_any_is(tmp_path: Path) -> 
     assert "loss.trouble=infinite: loss: it is not finite" in output
     assert not (folder / "outputs").exists()
 
+    # Nor is anything left in a folder that the user has chosen.
     chosen = f"hydra.sweep.dir={folder}/chosen"
     code, output = finish(folder, *sweep, chosen)
     assert code == 2, output
@@ -304,7 +311,7 @@ def test_a_kind_that_cannot_be_trained_is_told_before_any_is(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ("sweep.workers=0", "sweep.workers=0"),
         ("sweep.timeout=abc", "sweep.timeout: 'abc' is not a duration"),
@@ -314,22 +321,22 @@ def test_a_kind_that_cannot_be_trained_is_told_before_any_is(tmp_path: Path) -> 
         ("sweep.worker=2", "sweep.worker"),
     ],
 )
-def test_a_mistake_in_the_sweeps_own_keys_is_told(
-    run_command: Command, tmp_path: Path, given: str, told: str
+def test_invalid_sweep_keys_are_reported(
+    run_command: Command, tmp_path: Path, given: str, message: str
 ) -> None:
     done = run_command("-m", "seed=0,1", given, folder=tmp_path)
     assert done.code == 2
-    assert "sweep " not in done.out  # nothing has begun
+    assert "sweep " not in done.out  # the line that announces a sweep
     assert "Traceback" not in done.error
-    assert told in done.error
+    assert message in done.error
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_sweeper_of_hydra_is_refused_before_anything_is_begun(tmp_path: Path) -> None:
+def test_sweeper_of_hydra_is_refused_before_anything_starts(tmp_path: Path) -> None:
     folder = new_project(tmp_path)
-    code, told = finish(folder, *sweep_arguments("act=relu,tanh", "hydra/sweeper=basic"))
-    assert code == 2, told
-    assert "error: hydra/sweeper=basic: expt has its own sweepers" in told
+    code, output = finish(folder, *sweep_arguments("act=relu,tanh", "hydra/sweeper=basic"))
+    assert code == 2, output
+    assert "error: hydra/sweeper=basic: expt has its own sweepers" in output
     assert not (folder / "outputs").exists()
 
 

@@ -1,4 +1,4 @@
-"""`expt.sync` on a real run's files, in states that crashes leave behind."""
+"""`expt.sync` on the files of a real run, in the states that crashes leave behind."""
 
 import json
 import os
@@ -31,7 +31,7 @@ from expt.record.journal import read_journal
 from expt.record.mlflow.store import store_uri
 from expt.sweep import sync as module
 
-# MLflow's own, when its pyfunc module is imported.
+# MLflow warns about its own code when its pyfunc module is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 NAME = "2026-11-23/10-00-00_abcdef"
 STORE_FILES = (".hydra", "run.json", "metrics.jsonl", "images", "model.keras", "layers.md")
@@ -65,7 +65,7 @@ def outputs(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def directory(outputs: Path, recorded: Path) -> Path:
-    """A finished run that MLflow has nothing of."""
+    """A finished run that is missing in MLflow."""
     return _add_run(outputs, recorded, NAME)
 
 
@@ -95,7 +95,7 @@ def _process(number: int) -> dict[str, Any]:
 
 
 def _leave_running(directory: Path, process: dict[str, Any] | None) -> None:
-    """Makes it look as a process leaves it that is killed in the middle of a line."""
+    """Changes a run to the state after its process was killed in the middle of a journal line."""
     record = _record(directory)
     for outcome in ("ended", "final", "error"):
         record.pop(outcome, None)
@@ -106,6 +106,7 @@ def _leave_running(directory: Path, process: dict[str, Any] | None) -> None:
 
 
 def _dead() -> dict[str, Any]:
+    # A real process that has ended: a made-up number could be that of a running process.
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         return _process(process.pid)
 
@@ -115,7 +116,7 @@ def _sync(*arguments: str, capsys: pytest.CaptureFixture[str], code: int = 0) ->
     return capsys.readouterr().out.splitlines()
 
 
-def test_a_run_that_mlflow_has_nothing_of_is_completed_once(
+def test_run_that_is_missing_in_mlflow_is_added_once(
     directory: Path, outputs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     count = sum(
@@ -131,13 +132,13 @@ def test_a_run_that_mlflow_has_nothing_of_is_completed_once(
     assert after.to_dictionary() == before.to_dictionary()
 
 
-def test_what_is_complete_is_not_compared_again(
+def test_complete_run_is_not_compared_again(
     directory: Path,
     outputs: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The store is read once for all runs; a run that was named is compared all the same."""
+    """The store is read once for all runs; only a run that is named is compared anyway."""
     _sync(capsys=capsys)
     compared: list[Job] = []
 
@@ -161,7 +162,7 @@ def test_what_is_complete_is_not_compared_again(
     assert len(compared) == count == 3
 
 
-def test_the_command_needs_no_tensorflow(directory: Path) -> None:
+def test_sync_does_not_import_tensorflow(directory: Path) -> None:
     code = (
         "import sys; from expt import sync; print(sync._run([]));"
         "print([name for name in ('tensorflow', 'keras') if name in sys.modules])"
@@ -172,15 +173,15 @@ def test_the_command_needs_no_tensorflow(directory: Path) -> None:
     assert directory.exists()
 
 
-def test_a_dead_run_is_closed_as_killed(
+def test_dead_run_is_closed_as_killed(
     directory: Path, outputs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _leave_running(directory, _dead())
-    told = _sync(capsys=capsys)
-    assert told[0] == f"{directory}: its process has died; closed as KILLED"
-    assert told[1].startswith(f"{directory}: added a new run")
-    assert told[1].endswith("the status KILLED")
-    assert told[2] == "1 run: 1 completed, 1 closed"
+    lines = _sync(capsys=capsys)
+    assert lines[0] == f"{directory}: its process has died; closed as KILLED"
+    assert lines[1].startswith(f"{directory}: added a new run")
+    assert lines[1].endswith("the status KILLED")
+    assert lines[2] == "1 run: 1 completed, 1 closed"
     record = _record(directory)
     assert record["status"] == "KILLED"
     assert record["error"] == "the process ended without closing the run"
@@ -189,7 +190,7 @@ def test_a_dead_run_is_closed_as_killed(
     assert _sync(capsys=capsys) == ["1 run: 1 already complete"]
 
 
-def test_a_run_that_died_before_its_first_line_is_closed_too(
+def test_run_that_died_before_its_first_line_is_closed(
     directory: Path, outputs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _leave_running(directory, _dead())
@@ -199,23 +200,23 @@ def test_a_run_that_died_before_its_first_line_is_closed_too(
     assert_store_equals_files(directory, store_uri(outputs))
 
 
-def test_a_living_run_is_left_alone(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_running_run_is_left_alone(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _leave_running(directory, _process(os.getpid()))
     before = (directory / "run.json").read_bytes()
-    told = _sync(str(directory), capsys=capsys)
-    assert told == [f"{directory}: still running; skipped", "1 run: 1 still running"]
+    lines = _sync(str(directory), capsys=capsys)
+    assert lines == [f"{directory}: still running; skipped", "1 run: 1 still running"]
     assert (directory / "run.json").read_bytes() == before
 
 
-def test_a_run_that_is_being_closed_is_left_alone(
+def test_run_that_is_being_closed_is_left_alone(
     directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with FileLock(directory / ".lock"):
-        told = _sync(capsys=capsys)
-    assert told == [f"{directory}: still running; skipped", "1 run: 1 still running"]
+        lines = _sync(capsys=capsys)
+    assert lines == [f"{directory}: still running; skipped", "1 run: 1 still running"]
 
 
-def test_another_hosts_run_is_closed_only_if_it_is_named(
+def test_run_of_another_host_is_closed_only_if_it_is_named(
     directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _leave_running(directory, {"host": "elsewhere", "id": 1, "started": 1.0})
@@ -225,7 +226,7 @@ def test_another_hosts_run_is_closed_only_if_it_is_named(
     assert _record(directory)["status"] == "KILLED"
 
 
-def test_a_run_recorded_without_mlflow_is_counted(
+def test_run_recorded_without_mlflow_is_counted(
     directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = directory / ".hydra/config.yaml"
@@ -233,25 +234,25 @@ def test_a_run_recorded_without_mlflow_is_counted(
     assert _sync(capsys=capsys) == ["1 run: 1 recorded without MLflow"]
 
 
-def test_a_damaged_run_does_not_keep_others_from_being_completed(
+def test_damaged_run_does_not_prevent_completing_others(
     directory: Path, outputs: Path, recorded: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     damaged = [_add_run(outputs, recorded, f"2026-11-22/0{n}-00-00_abcdef") for n in range(3)]
     (damaged[0] / "run.json").write_text("{")
     journal = damaged[1] / "metrics.jsonl"
-    lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join([*lines[:5], b"{}}\n", *lines[5:]]))
+    records = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([*records[:5], b"{}}\n", *records[5:]]))
     (damaged[2] / ".hydra/config.yaml").unlink()
-    told = _sync(capsys=capsys, code=1)
-    assert told[-1] == "4 runs: 1 completed, 3 with errors"
+    lines = _sync(capsys=capsys, code=1)
+    assert lines[-1] == "4 runs: 1 completed, 3 with errors"
     for run in damaged:
-        assert sum(line.startswith(f"{run}: ") for line in told) == 1
-    assert "line 6" in "".join(line for line in told if line.startswith(str(damaged[1])))
+        assert sum(line.startswith(f"{run}: ") for line in lines) == 1
+    assert "line 6" in "".join(line for line in lines if line.startswith(str(damaged[1])))
     assert_store_equals_files(directory, store_uri(outputs))
 
 
 @pytest.mark.parametrize("arguments", [["nothing"], []])
-def test_where_there_is_no_run_it_is_told(
+def test_missing_runs_are_reported(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -259,7 +260,7 @@ def test_where_there_is_no_run_it_is_told(
         sync._run(arguments)
 
 
-def test_a_store_that_does_not_answer_is_told_and_the_dead_are_closed(
+def test_unreachable_store_is_reported_and_dead_runs_are_closed(
     directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _leave_running(directory, _dead())
@@ -271,13 +272,13 @@ def test_a_store_that_does_not_answer_is_told_and_the_dead_are_closed(
 
 
 def _extend(directory: Path) -> None:
-    """Adds a line to the journal, as a run that was continued has more of them."""
+    """Adds a line to the journal, as if the run had continued."""
     last = list(read_journal(directory / "metrics.jsonl"))[-1]
     with (directory / "metrics.jsonl").open("a") as journal:
         journal.write(json.dumps({**last, "step": last["step"] + 1}) + "\n")
 
 
-def test_a_copied_run_and_its_original_have_a_run_each(
+def test_copied_run_and_its_original_have_separate_mlflow_runs(
     directory: Path, outputs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _sync(capsys=capsys)
@@ -285,8 +286,8 @@ def test_a_copied_run_and_its_original_have_a_run_each(
     for run, count in ((copy, 3), (directory, 1)):
         for _ in range(count):
             _extend(run)
-    told = _sync(str(copy), str(directory), capsys=capsys)
-    assert told[0].startswith(f"{copy}: a copy of runs/{NAME}; added a new run, ")
+    lines = _sync(str(copy), str(directory), capsys=capsys)
+    assert lines[0].startswith(f"{copy}: a copy of runs/{NAME}; added a new run, ")
     stored = [assert_store_equals_files(run, store_uri(outputs)) for run in (copy, directory)]
     assert stored[0].info.run_id != stored[1].info.run_id
     assert stored[0].data.tags["expt.copied_from"] == stored[1].info.run_id
@@ -295,19 +296,19 @@ def test_a_copied_run_and_its_original_have_a_run_each(
     assert _sync(capsys=capsys) == ["2 runs: 2 already complete"]
 
 
-def test_a_moved_folder_of_runs_is_synced_where_it_is(
+def test_moved_folder_of_runs_is_synced_in_its_new_place(
     directory: Path, outputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _sync(capsys=capsys)
     before = assert_store_equals_files(directory, store_uri(outputs))
     moved = outputs.absolute().rename(tmp_path / "moved & odd?")
     artifacts = next(moved.glob("mlartifacts/*/artifacts/images"))
-    shutil.rmtree(artifacts)  # as of a run recorded after an earlier move that was not seen
+    shutil.rmtree(artifacts)  # as if the run had been recorded before an earlier move
     (model,) = moved.glob("mlartifacts/models/*/artifacts")
     shutil.rmtree(model)
-    told = _sync("output_dir=moved & odd?", capsys=capsys)
-    assert "artifacts have moved here from file:///" in told[0]
-    assert "9 images, the model" in told[1]
+    lines = _sync("output_dir=moved & odd?", capsys=capsys)
+    assert "artifacts have moved here from file:///" in lines[0]
+    assert "9 images, the model" in lines[1]
     after = assert_store_equals_files(moved / "runs" / NAME, store_uri(moved))
     assert after.info.run_id == before.info.run_id
     assert after.data.tags["run_directory"] == str(moved / "runs" / NAME)
@@ -315,26 +316,26 @@ def test_a_moved_folder_of_runs_is_synced_where_it_is(
 
 
 @pytest.mark.parametrize("kind", ["run", "experiment"])
-def test_what_was_deleted_in_mlflow_stays_so_until_it_is_restored(
+def test_run_deleted_in_mlflow_stays_deleted_until_restored(
     kind: str, directory: Path, outputs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _sync(capsys=capsys)
     client, mlflow = client_of(store_uri(outputs)), _record(directory)["mlflow"]
     getattr(client, f"delete_{kind}")(mlflow[f"{kind}_id"])
     _extend(directory)
-    told = _sync(capsys=capsys)
-    assert "was deleted in MLflow. To restore it: python -m expt.sync --restore outputs" in told[0]
-    assert told[-1] == "1 run: 1 deleted in MLflow"
-    told = _sync("--restore", str(directory), capsys=capsys)
+    lines = _sync(capsys=capsys)
+    assert "was deleted in MLflow. To restore it: python -m expt.sync --restore outputs" in lines[0]
+    assert lines[-1] == "1 run: 1 deleted in MLflow"
+    lines = _sync("--restore", str(directory), capsys=capsys)
     count = sum("/" in key for key in list(read_journal(directory / "metrics.jsonl"))[-1])
-    assert told[0].startswith(f"{directory}: added ")
-    assert f"{count} values" in told[0]
+    assert lines[0].startswith(f"{directory}: added ")
+    assert f"{count} values" in lines[0]
     assert_store_equals_files(directory, store_uri(outputs))
     with pytest.raises(UserError, match="--restore: expected the directories"):
         sync._run(["--restore"])
 
 
-def test_what_is_gone_from_mlflow_for_good_is_made_anew(
+def test_run_purged_from_mlflow_is_created_again(
     directory: Path, outputs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _change(directory, mlflow={"run_id": "f" * 32, "experiment_id": "77"})
@@ -342,7 +343,7 @@ def test_what_is_gone_from_mlflow_for_good_is_made_anew(
     assert_store_equals_files(directory, store_uri(outputs))
 
 
-def test_a_run_killed_at_any_instant_is_closed_and_completed(
+def test_run_killed_at_any_moment_is_closed_and_completed(
     tmp_path: Path, run_command: Command
 ) -> None:
     command = [sys.executable, "-m", "expt.run", "loop.epochs=3000", "loop.image_every=5ep"]
@@ -351,6 +352,7 @@ def test_a_run_killed_at_any_instant_is_closed_and_completed(
         try:
             directory = until_in_mlflow(tmp_path)
             store, run_id = store_uri(tmp_path / "outputs"), _record(directory)["mlflow"]["run_id"]
+            # Enough values that the mirror is in the middle of its work.
             until(lambda: stored_metrics(client_of(store), run_id).total() > 1_000)
         finally:
             process.send_signal(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""`expt.ui` with the real servers: what they answer, where they listen, and that none is left."""
+"""`expt.ui` with the real servers: their answers, where they listen, and that they all end."""
 
 import json
 import signal
@@ -41,7 +41,7 @@ def _base(address: str) -> str:
     return "/".join(address.split("/")[:3])
 
 
-def test_shows_the_run_on_localhost_only_until_ctrl_c(folder: Path) -> None:
+def test_servers_show_the_run_on_localhost_only_until_ctrl_c(folder: Path) -> None:
     before = sorted(folder.rglob("*"))
     with interface(folder) as shown:
         curves, images, parameters = shown.addresses("TensorBoard")
@@ -51,7 +51,9 @@ def test_shows_the_run_on_localhost_only_until_ctrl_c(folder: Path) -> None:
         assert parameters.endswith("/#hparams")
         name = _record(folder)["run_name"]
         lines = {f"{name}/train", f"{name}/val"}
-        until(lambda: set(ask(f"{_base(curves)}/data/runs")) == lines)  # it loads in parts
+        until(
+            lambda: set(ask(f"{_base(curves)}/data/runs")) == lines
+        )  # TensorBoard loads runs one by one
 
         record = _record(folder)["mlflow"]
         assert f"/#/experiments/{record['experiment_id']}/runs" in runs
@@ -80,7 +82,7 @@ def test_killed_command_leaves_no_process(folder: Path) -> None:
         until(lambda: not any(map(is_alive, shown.started)))
 
 
-def test_server_that_ends_is_told_and_ends_the_other(folder: Path) -> None:
+def test_server_that_ends_is_reported_and_ends_the_other(folder: Path) -> None:
     with interface(folder) as shown:
         (board,) = (p for p in shown.started if "expt.servers.board" in p.cmdline())
         board.kill()
@@ -90,10 +92,10 @@ def test_server_that_ends_is_told_and_ends_the_other(folder: Path) -> None:
         until(lambda: not any(map(is_alive, shown.started)))
 
 
-def test_all_interfaces_if_asked_and_free_ports_if_the_usual_ones_are_taken(folder: Path) -> None:
+def test_host_opens_all_interfaces_and_taken_ports_are_replaced(folder: Path) -> None:
     with ExitStack() as taken:
         for port in (6006, 5000):
-            with suppress(OSError):  # somebody else has it, which is as good
+            with suppress(OSError):  # taken by another process, which is as good
                 taken.enter_context(socket.create_server(("0.0.0.0", port)))  # noqa: S104
         shown = Interface(folder, "--host", "0.0.0.0")  # noqa: S104
         taken.callback(shown.process.kill)
@@ -102,7 +104,7 @@ def test_all_interfaces_if_asked_and_free_ports_if_the_usual_ones_are_taken(fold
         (runs,) = shown.addresses("MLflow")
         assert public_host("0.0.0.0") in runs  # noqa: S104
         assert "0.0.0.0" in {address for address, _ in listening(shown.started)}  # noqa: S104
-        # As a browser on another machine asks, which tells where its page is from.
+        # Like a browser on another machine, which names the origin of its page.
         question = {"experiment_ids": [_record(folder)["mlflow"]["experiment_id"]]}
         page = _base(runs)
         assert ask(f"{page}/{_RUNS_OF_MLFLOW}", question, Origin=page)["runs"]
@@ -114,7 +116,7 @@ def test_all_interfaces_if_asked_and_free_ports_if_the_usual_ones_are_taken(fold
         assert error.startswith("warning: --host 0.0.0.0: ")
 
 
-def test_server_elsewhere_is_named_without_its_password(folder: Path) -> None:
+def test_remote_server_is_printed_without_its_password(folder: Path) -> None:
     store = "https://somebody:open-sesame@mlflow.example:8443/team/"
     with interface(folder, MLFLOW_TRACKING_URI=store) as shown:
         experiment = _record(folder)["mlflow"]["experiment_id"]
@@ -145,22 +147,22 @@ def test_visdom_is_started_before_the_first_run_and_on_localhost_only(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ([], "output_dir=outputs: this folder contains no runs"),
         (["output_dir=nowhere"], "output_dir=nowhere: this folder contains no runs"),
     ],
 )
-def test_mistake_is_told(
-    arguments: list[str], told: str, run_command: Command, tmp_path: Path
+def test_user_errors_are_reported(
+    arguments: list[str], message: str, run_command: Command, tmp_path: Path
 ) -> None:
     done = run_command(*arguments, folder=tmp_path, command="ui")
     assert (done.code, done.out) == (2, "")
-    assert done.error.startswith(f"error: {told}")
+    assert done.error.startswith(f"error: {message}")
     assert not list(tmp_path.iterdir())
 
 
-def test_only_the_runs_that_are_named(folder: Path, run_command: Command) -> None:
+def test_only_named_runs_are_shown(folder: Path, run_command: Command) -> None:
     name = _record(folder)["run_name"]
     with interface(folder, name) as shown:
         board = _base(shown.addresses("TensorBoard")[0])
@@ -172,15 +174,15 @@ def test_only_the_runs_that_are_named(folder: Path, run_command: Command) -> Non
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--host", "203.0.113.7"], "--host 203.0.113.7 can't be listened on"),
         (["--tensorboard-port", "70000"], "port 70000 can't be listened on"),
     ],
 )
-def test_place_that_can_not_be_listened_on_is_told(
-    arguments: list[str], told: str, run_command: Command, folder: Path
+def test_unusable_host_or_port_is_reported(
+    arguments: list[str], message: str, run_command: Command, folder: Path
 ) -> None:
     done = run_command(*arguments, folder=folder, command="ui")
     assert (done.code, done.out) == (2, "")
-    assert done.error.startswith(f"error: {told}")
+    assert done.error.startswith(f"error: {message}")

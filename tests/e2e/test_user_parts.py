@@ -1,4 +1,4 @@
-"""Parts of a user's own project: the records of a run with them, and of its evaluation."""
+"""Custom parts of a user's project: the records of a run with them, and of its evaluation."""
 
 import io
 import json
@@ -65,7 +65,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return Trained(folder, file.parent, done.stdout)
 
 
-def test_the_run_has_the_users_own_parts(trained: Trained) -> None:
+def test_run_uses_the_custom_parts(trained: Trained) -> None:
     record = trained.record()
     assert record["data"]["class_names"] == ["red", "green", "blue"]
     assert record["data"]["input_shape"] == [2]
@@ -73,7 +73,7 @@ def test_the_run_has_the_users_own_parts(trained: Trained) -> None:
     assert chosen.items() <= record["choices"].items()
 
 
-def test_the_users_own_metric_selects_the_best_model(trained: Trained) -> None:
+def test_custom_metric_selects_the_best_model(trained: Trained) -> None:
     best, metric = trained.record()["best"], "val/certainty"
     journal = read_journal(trained.directory / "metrics.jsonl")
     values = [record[metric] for record in journal if metric in record]
@@ -81,7 +81,7 @@ def test_the_users_own_metric_selects_the_best_model(trained: Trained) -> None:
     assert best[metric] == pytest.approx(max(values))
 
 
-def test_an_evaluation_has_the_values_of_the_run(trained: Trained) -> None:
+def test_evaluation_has_the_values_of_the_run(trained: Trained) -> None:
     done = run(trained.folder, "expt.evaluate", "latest")
     assert done.returncode == 0, done.stderr
     (file,) = (trained.directory / "evaluations").iterdir()
@@ -97,7 +97,7 @@ def logged(trained: Trained) -> dict[int, float]:
     return {record["step"]: record[NAME] for record in records if NAME in record}
 
 
-def test_the_journal_has_its_number_at_its_cadence(trained: Trained) -> None:
+def test_journal_has_the_values_of_a_hook_at_its_cadence(trained: Trained) -> None:
     steps, found = trained.record()["final"]["step"], logged(trained)
     journal = list(read_journal(trained.directory / "metrics.jsonl"))
     per_epoch = next(r["step"] for r in journal if r["epoch"] == 2) - 1
@@ -106,7 +106,7 @@ def test_the_journal_has_its_number_at_its_cadence(trained: Trained) -> None:
     assert len(set(found.values())) == len(found)
 
 
-def test_its_images_are_files(trained: Trained) -> None:
+def test_images_of_a_hook_are_files(trained: Trained) -> None:
     files = sorted((trained.directory / "images").glob("*.png"))
     assert [file.name for file in files] == [
         f"weights_first_layer_{step:07d}.png" for step in logged(trained)
@@ -121,7 +121,7 @@ def pixels_of(png: bytes) -> NDArray[np.uint8]:
         return np.asarray(image.convert("RGB"))
 
 
-def test_tensorboard_has_both(trained: Trained) -> None:
+def test_tensorboard_has_values_and_images_of_a_hook(trained: Trained) -> None:
     size = {"scalars": 0, "images": 0, "tensors": 0}
     events = EventAccumulator(str(trained.directory / "val"), size_guidance=size).Reload()
     assert {e.step: e.value for e in events.Scalars(NAME)} == pytest.approx(logged(trained))
@@ -133,7 +133,7 @@ def test_tensorboard_has_both(trained: Trained) -> None:
     )
 
 
-def test_mlflow_has_both(trained: Trained) -> None:
+def test_mlflow_has_values_and_images_of_a_hook(trained: Trained) -> None:
     prepare_mlflow()
     from mlflow import MlflowClient
 
@@ -145,8 +145,8 @@ def test_mlflow_has_both(trained: Trained) -> None:
     assert any("first_layer" in name for name in names)
 
 
-def test_one_ends_training(trained: Trained) -> None:
-    """Where it looks there may be no evaluation of the run's own; the last step has one."""
+def test_hook_ends_training(trained: Trained) -> None:
+    """The hook runs between evaluations of the run; the step at which it stops is evaluated."""
     record = trained.record()
     assert record["status"] == "FINISHED"
     assert record["stopped"] == f"val/accuracy reached {THRESHOLD}"
@@ -166,7 +166,7 @@ def test_one_ends_training(trained: Trained) -> None:
         ("+hook.stop_at.above=1", r"hook\.stop_at\.above: StopAt has no such argument"),
     ],
 )
-def test_a_mistake_is_reported(trained: Trained, given: str, message: str) -> None:
+def test_error_in_a_custom_part_is_reported(trained: Trained, given: str, message: str) -> None:
     done = run(trained.folder, "expt.run", "experiment=spirals", HOOKS, given)
     assert done.returncode == 2
     assert re.search(message, done.stderr), done.stderr

@@ -22,7 +22,7 @@ STEPS = read_steps(ROOT / "docs/your-own-parts.md")
 NUM_COMMANDS = 2
 
 
-def test_the_guide_shows_the_whole_project() -> None:
+def test_guide_shows_the_whole_project() -> None:
     """The project is checked by the linter and the type checker; other tests use it."""
     files = [path for path in PROJECT.rglob("*") if path.suffix in (".py", ".yaml")]
     assert {step.path: step.text for step in STEPS if isinstance(step, WriteFile)} == {
@@ -35,7 +35,7 @@ class Installed:
     """An environment that contains the wheel of expt.
 
     Attributes:
-        python: Its interpreter.
+        python: The interpreter of the environment.
         project: A folder with the files of the guide.
     """
 
@@ -43,7 +43,7 @@ class Installed:
     project: Path
 
     def run(self, command: str) -> "subprocess.CompletedProcess[str]":
-        """Runs a command as a user's shell does."""
+        """Runs a command in a shell, as a user does."""
         kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         path = f"{self.python.parent}{os.pathsep}{os.environ['PATH']}"
         return subprocess.run(
@@ -90,7 +90,7 @@ def _install_wheel(folder: Path) -> Path:
     return python
 
 
-def test_the_code_that_runs_is_that_of_the_wheel(installed: Installed) -> None:
+def test_code_of_the_wheel_is_used(installed: Installed) -> None:
     script = "import expt, expt.config.location as l; print(expt.__file__, l.config_directory())"
     done = installed.run(f"python -c '{script}'")
     assert done.returncode == 0, done.stdout
@@ -98,7 +98,7 @@ def test_the_code_that_runs_is_that_of_the_wheel(installed: Installed) -> None:
         assert Path(path).is_relative_to(installed.python.parents[1])
 
 
-def test_the_first_commands_work_with_the_wheel(installed: Installed) -> None:
+def test_first_commands_work_with_the_wheel(installed: Installed) -> None:
     commands = [step for step in STEPS if isinstance(step, RunCommand)]
     settings = "".join(f"{one.command}; " for one in commands if one.command.startswith("export "))
     others = (one for one in commands if not one.command.startswith("export "))

@@ -9,12 +9,13 @@ from conftest import Command
 from verification.proving import ALLOW, DATA, LAYERS
 
 TESTS = Path(__file__).parents[1]
-# Ready processes find the modules of the tests; with another PYTHONPATH none could be forked.
+# A process forked by `ready_processes` can import the modules of the tests. It can't have another
+# PYTHONPATH than the process that it is forked from.
 ENVIRONMENT = ALLOW if sys.platform == "linux" else {**ALLOW, "PYTHONPATH": str(TESTS)}
 FAULTS = "constant,operation,generator,generator,numpy,function"
 
 
-def test_the_same_bits(run_command: Command, tmp_path: Path) -> None:
+def test_repeatable_config_is_verified(run_command: Command, tmp_path: Path) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     done = run_command(
@@ -36,7 +37,7 @@ def test_the_same_bits(run_command: Command, tmp_path: Path) -> None:
     assert list(tmp_path.rglob("*")) == [temporary]
 
 
-def test_every_fault_is_named(run_command: Command, tmp_path: Path) -> None:
+def test_every_nondeterministic_layer_is_named(run_command: Command, tmp_path: Path) -> None:
     done = run_command(
         *LAYERS,
         f"+model.layers=[{FAULTS}]",
@@ -59,7 +60,7 @@ def test_every_fault_is_named(run_command: Command, tmp_path: Path) -> None:
     ]
 
 
-def test_data_in_random_order_is_named(run_command: Command, tmp_path: Path) -> None:
+def test_random_order_of_data_is_named(run_command: Command, tmp_path: Path) -> None:
     done = run_command(
         *DATA, "+data.streams=false", folder=tmp_path, command="verify", environment=ENVIRONMENT
     )
@@ -71,7 +72,7 @@ def test_data_in_random_order_is_named(run_command: Command, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ("-m seed=0,1", "a sweep can't be verified"),
         ("act=reluu", "Did you mean 'relu'?"),
@@ -79,10 +80,12 @@ def test_data_in_random_order_is_named(run_command: Command, tmp_path: Path) -> 
         ("data=iris data.batch_size=1000", "data.batch_size=1000"),
     ],
 )
-def test_mistakes_are_told(run_here: Command, tmp_path: Path, arguments: str, told: str) -> None:
+def test_user_errors_are_reported(
+    run_here: Command, tmp_path: Path, arguments: str, message: str
+) -> None:
     done = run_here(*arguments.split(), folder=tmp_path, command="verify")
     assert done.code == 2
     assert done.error.startswith("error: ")
-    assert told in done.error
+    assert message in done.error
     assert done.out == ""
     assert not any(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""`python -m expt.ui` as a process, and what its servers answer."""
+"""Starts `python -m expt.ui` as a process, and sends requests to its servers."""
 
 import json
 import os
@@ -21,11 +21,11 @@ _LAST_LINE = "Ctrl-C stops"
 
 
 class Interface:
-    """The command once its servers answer.
+    """A running `expt.ui` whose servers answer.
 
     Attributes:
-        lines: What it has told.
-        started: Its servers' processes.
+        lines: The lines that the command has printed.
+        started: The processes of its servers.
     """
 
     def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
@@ -46,13 +46,13 @@ class Interface:
         self.started: list[psutil.Process] = descendants(self.process.pid)
 
     def addresses(self, name: str) -> list[str]:
-        """Those told beside a name, or below it."""
+        """Returns the addresses that were printed beside a name, or below it."""
         found = re.search(rf"^{name}.*(\n .*)*", "\n".join(self.lines), re.MULTILINE)
         assert found, self.lines
         return re.findall(r"\w+://\S+", found.group())
 
     def end(self, number: int) -> tuple[int, str]:
-        """Ends it by a signal; returns its exit code, and what it told on stderr."""
+        """Ends the command by a signal; returns its exit code and its stderr."""
         self.process.send_signal(number)
         _, error = self.process.communicate(timeout=60)
         return self.process.returncode, error
@@ -60,7 +60,7 @@ class Interface:
 
 @contextmanager
 def interface(folder: Path, *arguments: str, **environment: str) -> Iterator[Interface]:
-    """On ports that nobody else takes; it is ended after, if it has not."""
+    """Starts `expt.ui` on free ports, and kills it at the end of the block if it still runs."""
     ports = [f"--tensorboard-port={free_port()}", f"--mlflow-port={free_port()}"]
     with TemporaryDirectory() as temporary:  # a killed command leaves its links
         shown = Interface(folder, *ports, *arguments, TMPDIR=temporary, **environment)
@@ -73,14 +73,14 @@ def interface(folder: Path, *arguments: str, **environment: str) -> Iterator[Int
 
 @contextmanager
 def visdom_interface(folder: Path, *arguments: str) -> Iterator[Interface]:
-    """The same, with Visdom; skipped if it is not installed, but not where CI is set."""
+    """Like `interface`, with Visdom; skips the test if Visdom is not installed, except in CI."""
     require_visdom()
     with interface(folder, *arguments, HOME=str(folder)) as shown:
         yield shown
 
 
 def ask(address: str, question: Any = None, **headers: str) -> Any:
-    """The answer to GET, or to POST of some JSON."""
+    """Returns the JSON that a server answers to GET, or to POST if there is a question."""
     body = None if question is None else json.dumps(question).encode()
     headers = {"Content-Type": "application/json"} | headers
     request = urllib.request.Request(address, body, headers)  # noqa: S310

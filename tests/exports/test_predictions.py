@@ -49,7 +49,7 @@ def kinds_of_losses() -> dict[tuple[str, ...], list[str]]:
         for task in loss["_tasks_"]:
             given = model_outputs(loss, task)
             on_scale = task in ("regression", "reconstruction") and TARGETS_KEY not in loss
-            kind = (task, str(given.link), "standardised" if on_scale else "as they are")
+            kind = (task, str(given.link), "standardized" if on_scale else "as they are")
             kinds.setdefault(kind, []).append(name)
     return kinds
 

@@ -125,10 +125,10 @@ def test_sizes_and_colors_as_in_training(tmp_path: Path) -> None:
     strict = ImagePreparation(4, 5, 1, can_resize=False, can_recolour=False)
     message = refusal(file, strict.to_mapping())
     assert message.startswith(
-        f"{file} can't be used: it has coloured pixels, but gray ones are expected."
+        f"{file} can't be used: it has colored pixels, but gray ones are expected."
     )
-    recolouring = ImagePreparation(4, 5, 1, can_resize=False, can_recolour=True)
-    message = refusal(file, recolouring.to_mapping())
+    recoloring = ImagePreparation(4, 5, 1, can_resize=False, can_recolour=True)
+    message = refusal(file, recoloring.to_mapping())
     assert message.startswith(f"{file} can't be used: it has 6x7 pixels, but 4x5 are expected.")
     assert "train with this option: data.image_size=[4,5] resizes all." in message
     resizing = ImagePreparation(4, 5, 1, can_resize=True, can_recolour=True)

@@ -1,4 +1,4 @@
-"""Subjects of probes, a real one and one with a closed form, and a moment that keeps records."""
+"""Subjects for tests of probes, a real one and one with a closed form, and a recording moment."""
 
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence

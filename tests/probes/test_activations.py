@@ -1,3 +1,5 @@
+"""Activations, saturated and dead units against NumPy."""
+
 from typing import Any
 
 import keras
@@ -37,6 +39,7 @@ def _dense(activation: str) -> keras.Model:
 
 
 def _inputs() -> tf.Tensor:
+    # A large scale, so that sigmoid and tanh saturate for some examples.
     return tf.constant(np.random.default_rng(0).normal(size=(40, 4), scale=3), tf.float32)
 
 
@@ -57,25 +60,25 @@ def test_saturation_is_the_share_of_small_slopes(activation: str, slope: object)
     outputs = model.get_layer("act")(model.get_layer("first")(inputs)).numpy()
     np.testing.assert_allclose(moment.histograms["activations/act"], outputs, rtol=1e-5)
     assert moment.scalars["activation_mean/act"] == pytest.approx(outputs.mean(), rel=1e-5)
-    # Softmax compares values, and is no activation of a unit.
+    # A softmax depends on all units of its layer, so no single unit is dead.
     assert [name for name in moment.scalars if name.startswith("dead_share")] == ["dead_share/act"]
 
 
-def test_a_unit_is_dead_if_it_fires_for_no_example() -> None:
+def test_unit_is_dead_if_no_example_activates_it() -> None:
     model, moment = _dense("relu"), RecordedMoment()
     first = model.get_layer("first")
-    first.bias.assign([-1e3, -1e3, 0, 0, 1e3])
+    first.bias.assign([-1e3, -1e3, 0, 0, 1e3])  # always off twice, mixed twice, always on
     Activations()(moment, _watched(model, _inputs()))
     assert moment.scalars["dead_share/act"] == pytest.approx(0.4)
 
 
-def test_activations_within_layers_and_subclassed_models_are_seen() -> None:
+def test_activations_of_layers_and_subclassed_models_are_found() -> None:
     model, inputs = _Subclassed(), _inputs()
     expected = model(inputs).numpy()
     ((name, (_, z)),) = activations_of(model, inputs)
     assert name == "hidden"
     np.testing.assert_allclose(z, inputs @ model.hidden.kernel + model.hidden.bias, rtol=1e-5)
-    # The model is as before.
+    # The probe replaces methods of layers while it runs, and must restore them.
     np.testing.assert_array_equal(model(inputs).numpy(), expected)
     assert model.hidden.activation is keras.activations.sigmoid
 
@@ -87,7 +90,9 @@ def test_layers_without_attribute_activation_are_restored() -> None:
     assert not any("call" in layer.__dict__ for layer in layers)
 
 
-def test_recurrent_layers_are_left_out() -> None:
+def test_recurrent_layers_are_ignored() -> None:
     model = keras.Sequential([keras.Input((5, 4)), keras.layers.SimpleRNN(3)])
     inputs = tf.ones((2, 5, 4))
+    # In a graph, as in a run: there the steps of a recurrent layer are in a loop, and a tensor from
+    # inside of the loop can't be used outside.
     assert not tf.function(lambda: len(activations_of(model, inputs)))()

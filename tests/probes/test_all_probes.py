@@ -12,6 +12,7 @@ from contracts.example_data import FILES
 from expt.config.groups import option_values
 from expt.record.journal import read_journal
 
+# The groups of names in the journal that do not belong to probes.
 OF_RUN = ("train/", "val/", "test/", "perf/", "step", "epoch", "time")
 SETTINGS = {
     "accumulation-xla": [
@@ -53,7 +54,9 @@ def records_of_run(directory: Path) -> list[Mapping[str, Any]]:
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_probes_change_no_other_number(train_here: Train, tmp_path: Path, setting: str) -> None:
+def test_probes_do_not_change_the_results_of_a_run(
+    train_here: Train, tmp_path: Path, setting: str
+) -> None:
     given = ["loop.steps=3", "loop.eval_every=2", *SETTINGS[setting]]
     if "data=image_folder" in given:
         (tmp_path / "files").mkdir()

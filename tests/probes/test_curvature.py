@@ -36,7 +36,7 @@ def signs(count: int, size: int) -> Array:
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_lanczos_in_all_dimensions_has_all_eigenvalues(dtype: Any) -> None:
+def test_lanczos_finds_all_eigenvalues_in_all_dimensions(dtype: Any) -> None:
     eigenvalues = np.sort(RANDOM.standard_normal(30)) * 10
     matrix = symmetric(eigenvalues).astype(dtype)
     space = lanczos(lambda vector: matrix @ vector, RANDOM.standard_normal(30).astype(dtype), 99)
@@ -46,6 +46,7 @@ def test_lanczos_in_all_dimensions_has_all_eigenvalues(dtype: Any) -> None:
 
 
 def test_lanczos_finds_the_outermost_eigenvalues_early() -> None:
+    # Gaps separate three eigenvalues from the rest, as in the Hessian of a network.
     eigenvalues = np.array([-5.0, *RANDOM.uniform(-1, 1, 497), 9.0, 10.0])
     matrix = symmetric(eigenvalues)
     space = lanczos(lambda vector: matrix @ vector, RANDOM.standard_normal(500), 15)
@@ -56,12 +57,14 @@ def test_lanczos_finds_the_outermost_eigenvalues_early() -> None:
 def test_lanczos_stops_when_the_space_is_complete() -> None:
     matrix = symmetric(np.array([3.0, 2.0, *np.zeros(28)]))
     space = lanczos(lambda vector: matrix @ vector, RANDOM.standard_normal(30), 15)
+    # A vector has a component for each different eigenvalue: 3, 2 and 0.
     assert len(space.eigenvalues) == 3
     np.testing.assert_allclose(space.eigenvalues, [0, 2, 3], atol=1e-12)
 
 
 def test_trace_of_a_diagonal_matrix_needs_one_sample() -> None:
     diagonal = RANDOM.standard_normal(30)
+    # zᵀ D z = Σ d_i z_i², and z_i² is always 1.
     trace = hutchinson(lambda vector: diagonal * vector, signs(1, 30), NO_SPACE)
     assert trace == pytest.approx(diagonal.sum())
 
@@ -78,7 +81,7 @@ def test_trace_is_unbiased_and_a_known_space_reduces_its_variance() -> None:
     for name, known in (("none", NO_SPACE), ("krylov", space)):
         found = np.array([hutchinson(product, signs(1, 30), known) for _ in range(400)])
         errors[name] = found - np.trace(matrix)
-        assert abs(errors[name].mean()) < 4 * errors[name].std() / 20
+        assert abs(errors[name].mean()) < 4 * errors[name].std() / 20  # 20 is √400
     # Var zᵀAz = 2 (‖A‖² - Σ A_ii²)
     variance = 2 * (np.square(matrix).sum() - np.square(np.diag(matrix)).sum())
     assert errors["none"].var() == pytest.approx(variance, rel=0.3)
@@ -118,7 +121,9 @@ def test_product_of_a_linear_loss_is_zero() -> None:
 
 
 def hessian_of_mlp(subject: Any) -> Array:
-    """The Hessian of an MLP of one hidden layer of tanh and cross-entropy, by central differences.
+    """Returns the Hessian of an MLP with a hidden tanh layer and cross-entropy.
+
+    It is the central difference of gradients.
 
     The gradients are computed with NumPy in float64.
     """
@@ -145,7 +150,7 @@ def hessian_of_mlp(subject: Any) -> Array:
     return np.stack([gradient(at + step) - gradient(at - step) for step in steps]) / 2e-5
 
 
-def test_curvature_of_a_small_model_is_that_of_its_exact_hessian() -> None:
+def test_curvature_of_a_small_model_equals_that_of_its_exact_hessian() -> None:
     subject = make_subject(["model.units=[8]", "act=tanh"])
     hessian = hessian_of_mlp(subject)
     eigenvalues = np.linalg.eigvalsh(hessian)
@@ -172,6 +177,16 @@ def test_values_follow_from_the_seed_and_the_step() -> None:
     assert found[0] == found[1]
     assert found[0] != found[2]
     assert found[0] != found[3]
+
+
+def test_hessian_that_is_not_finite_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    subject, moment = make_subject(["model.units=[]"]), RecordedMoment(3)
+    subject.weights[0].assign(np.full(subject.weights[0].shape, np.nan))
+    Curvature()(moment, subject)
+    assert not moment.scalars
+    assert caplog.messages == [
+        "probe=[curvature] records nothing at step 3: the Hessian is not finite."
+    ]
 
 
 def test_pair_has_no_hessian() -> None:

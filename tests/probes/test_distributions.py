@@ -1,3 +1,5 @@
+"""Quantiles of histograms, and the figures of distributions by layer."""
+
 import numpy as np
 import pytest
 
@@ -20,12 +22,12 @@ def test_quantiles_are_near_those_of_the_values() -> None:
     assert quantiles(histogram, [0, 1]) == pytest.approx([values.min(), values.max()])
 
 
-def test_half_of_the_values_in_one_bin() -> None:
+def test_quantiles_of_values_in_two_bins() -> None:
     histogram = _histogram("activations/relu", 0, [0.0] * 50 + [1.0] * 50)
     assert quantiles(histogram, [0.25, 0.75]) == pytest.approx([0, 1], abs=0.04)
 
 
-def test_each_group_has_a_figure_and_values_that_are_not_finite_have_none() -> None:
+def test_each_group_has_a_figure_unless_its_values_are_not_finite() -> None:
     histograms = [
         _histogram(f"within/{group}/layer_{layer}", step, np.arange(5.0) * step)
         for group in ("gradients", "weights")
@@ -35,6 +37,6 @@ def test_each_group_has_a_figure_and_values_that_are_not_finite_have_none() -> N
     figures = dict(distributions([*histograms, _histogram("bad/layer", 1, [np.nan])]))
     assert set(figures) == {"gradients", "weights"}
     height, width, channels = figures["weights"]().shape
-    assert height < width * 1.2  # 24 of the 30 layers, four to a row
+    assert height < width * 1.2  # only 24 of the 30 layers are drawn, four per row
     assert channels == 3
     assert not dict(distributions([]))

@@ -1,3 +1,5 @@
+"""The comparison of gradients with finite differences, on functions with known gradients."""
+
 from collections.abc import Callable
 
 import numpy as np
@@ -33,10 +35,10 @@ def gradients_of_smooth(kernel: Array, bias: Array) -> list[Array]:
     return [INPUTS.T @ slopes, slopes.sum(axis=0)]
 
 
-def test_gradients_by_hand_agree() -> None:
+def test_correct_gradients_pass() -> None:
     found = checks_of(smooth, [KERNEL, BIAS], gradients_of_smooth(KERNEL, BIAS))
     assert all(check.is_correct and check.difference < 1e-6 for check in found)
-    assert [check.num_entries for check in found] == [20, 5]
+    assert [check.num_entries for check in found] == [20, 5]  # of the 30 of the kernel, a sample
     largest = [np.abs(gradient).max() for gradient in gradients_of_smooth(KERNEL, BIAS)]
     assert [check.largest for check in found] == pytest.approx(largest)
 
@@ -46,7 +48,7 @@ def test_relative_error_of_one_weight_is_found(error: float) -> None:
     of_kernel, of_bias = gradients_of_smooth(KERNEL, BIAS)
     found = checks_of(smooth, [KERNEL, BIAS], [of_kernel, (1 + error) * of_bias])
     assert [check.is_correct for check in found] == [True, False]
-    if error == 1e-4:
+    if error == 1e-4:  # small enough for the difference to be proportional to it
         assert found[1].difference == pytest.approx(error, rel=0.01)
 
 
@@ -68,14 +70,14 @@ def test_float32_has_its_own_tolerance() -> None:
 
 
 @pytest.mark.parametrize(("slope", "is_correct"), [(0, True), (0.3, True), (1, True), (1.1, False)])
-def test_subgradient_at_kink_is_correct(slope: float, is_correct: bool) -> None:
+def test_any_subgradient_at_a_kink_is_correct(slope: float, is_correct: bool) -> None:
     relu = lambda w: float(np.maximum(w, 0).sum())  # noqa: E731
     (found,) = checks_of(relu, [np.zeros(1)], [np.full(1, slope)])
     assert found.is_correct is is_correct
 
 
 @pytest.mark.parametrize("distance", [1e-5, -1e-5])
-def test_kink_within_long_step_is_no_error(distance: float) -> None:
+def test_kink_within_a_long_step_is_not_an_error(distance: float) -> None:
     """The central difference of step 1e-4 is wrong by 5 %, that of step 1e-6 is exact."""
     relu = lambda w: float(w[0] + np.maximum(w[0] - distance, 0))  # noqa: E731
     weights = np.zeros(1)
@@ -85,7 +87,8 @@ def test_kink_within_long_step_is_no_error(distance: float) -> None:
     assert found.difference < 1e-7
 
 
-def test_rounding_of_large_loss_is_no_error() -> None:
+def test_rounding_of_a_large_loss_is_not_an_error() -> None:
+    # float64 rounds 1e6 to about 1e-10, which a step of 1e-6 magnifies to 1e-4.
     (found,) = checks_of(lambda w: 1e6 + float((w**2).sum()), [BIAS], [2 * BIAS])
     assert found.is_correct
 

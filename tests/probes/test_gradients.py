@@ -1,3 +1,5 @@
+"""Norms and noise of gradients against the closed form of linear least squares."""
+
 from typing import Any
 
 import numpy as np
@@ -7,7 +9,7 @@ from expt.probes.gradients import Gradients, noise_scale
 from probes.subjects import LeastSquares, RecordedMoment
 
 
-def test_sizes_are_those_of_the_mean_gradient() -> None:
+def test_norms_are_those_of_the_mean_gradient() -> None:
     subject: Any = LeastSquares()
     moment = RecordedMoment()
     Gradients()(moment, subject)
@@ -21,10 +23,11 @@ def test_sizes_are_those_of_the_mean_gradient() -> None:
         np.linalg.norm(everything), rel=1e-5
     )
     np.testing.assert_allclose(moment.histograms["gradients/slope"], slope.ravel(), rtol=1e-4)
+    # They need the weights of the previous step, which `before` has not recorded.
     assert not any(name.startswith(("update", "gradient_cos")) for name in moment.scalars)
 
 
-def test_noise_is_that_between_batches() -> None:
+def test_noise_is_the_spread_between_batches() -> None:
     subject: Any = LeastSquares()
     moment = RecordedMoment()
     Gradients()(moment, subject)
@@ -32,7 +35,7 @@ def test_noise_is_that_between_batches() -> None:
     spread = np.sqrt(each.var(axis=0, ddof=1).sum())
     snr = np.linalg.norm(each.mean(axis=0)) / spread
     assert moment.scalars["gradient_snr/all"] == pytest.approx(snr, rel=1e-5)
-    # In another form: tr(Σ) of one example is b times the trace of the covariance of batches.
+    # tr(Σ) of one example is b = 8 times the trace of the covariance of batches; 32 examples.
     trace = 8 * each.var(axis=0, ddof=1).sum()
     squared = np.sum(each.mean(axis=0) ** 2) - trace / 32
     assert moment.scalars["gradient_noise/scale"] == pytest.approx(trace / squared, rel=1e-4)
@@ -43,10 +46,11 @@ def test_noise_scale_of_known_distribution() -> None:
     # Examples' gradients have the mean 1 in 50 directions and the variance 9 in each.
     gradients = 1 + 3 / np.sqrt(16) * draw.normal(size=(4000, 50))
     assert noise_scale(gradients, 16) == pytest.approx(9 * 50 / 50, rel=0.05)
+    # The mean gradient is 0, so the noise scale would be infinite.
     assert noise_scale(np.array([[1.0, 1.0], [-1.0, -1.0]]), 4) is None
 
 
-def test_a_step_is_compared_with_the_one_before() -> None:
+def test_step_is_compared_with_the_previous_one() -> None:
     subject: Any = LeastSquares()
     moment = RecordedMoment(7)
     probe = Gradients(histograms=False)
@@ -63,7 +67,7 @@ def test_a_step_is_compared_with_the_one_before() -> None:
     assert not moment.histograms
 
 
-def test_weights_of_an_earlier_step_are_not_compared() -> None:
+def test_step_is_not_compared_with_older_ones() -> None:
     subject: Any = LeastSquares()
     moment, probe = RecordedMoment(9), Gradients()
     probe.before(RecordedMoment(6), subject)

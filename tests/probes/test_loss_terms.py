@@ -1,3 +1,5 @@
+"""The terms of a loss and their gradients against NumPy."""
+
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ def gradient_of_linear(subject: Any) -> tuple[float, Any, Any]:
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
-def test_terms_of_a_linear_model_are_those_of_numpy(precision: str) -> None:
+def test_terms_of_a_linear_model_equal_those_of_numpy(precision: str) -> None:
     given = ["model.units=[]", "model.l2=0.5", f"loop.precision={precision}"]
     subject, moment = make_subject(given), RecordedMoment()
     LossTerms()(moment, subject)
@@ -64,16 +66,17 @@ def test_terms_of_reconstruction_compare_outputs_with_inputs() -> None:
     assert_sum_is_whole(make_subject(["model=autoencoder", "model.units=[8]", "loss=mse"]))
 
 
-def test_terms_of_a_pair_are_its_losses() -> None:
+def test_terms_of_an_adversarial_pair_are_its_losses() -> None:
     subject = make_subject(["model=gan", "loss=binary_crossentropy"])
     assert_sum_is_whole(subject)
     moment = RecordedMoment()
     LossTerms()(moment, subject)
+    # The generator's loss has no weights in common with those of the discriminator.
     cosines = {name for name in moment.scalars if "cosine" in name}
     assert cosines == {"term_gradient_cosine/discriminator.real-discriminator.generated"}
 
 
-def test_cosine_is_over_the_weights_in_common() -> None:
+def test_cosine_uses_only_common_weights() -> None:
     one = [np.array([3.0, 4.0]), None, np.array([100.0])]
     assert cosine_of(one, [np.array([4.0, 3.0]), np.ones(5), None]) == pytest.approx(24 / 25)
     assert cosine_of(one, [None, np.ones(5), None]) is None

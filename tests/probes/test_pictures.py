@@ -1,3 +1,5 @@
+"""Saliency, feature maps and filters against NumPy, and the images of them."""
+
 from typing import Any
 
 import keras
@@ -18,7 +20,7 @@ from probes.subjects import RecordedMoment, make_subject
 RANDOM = np.random.default_rng(0)
 
 
-def test_saliency_of_a_linear_model_is_the_row_of_its_class() -> None:
+def test_saliency_of_a_linear_model_is_the_kernel_of_the_class() -> None:
     model = keras.Sequential(
         [keras.Input((4, 5, 3)), keras.layers.Flatten(), keras.layers.Dense(6)]
     )
@@ -53,7 +55,7 @@ def test_feature_maps_are_the_correlations_with_the_filters() -> None:
         patch = 2 * images[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
         expected = np.einsum("nhwc,hwcf->nf", patch, kernel)
         np.testing.assert_allclose(found[:, row, column], expected, rtol=1e-5, atol=1e-6)
-    # The layer is as it was.
+    # The probe replaces the layer's method `call` while it runs, and must restore it.
     assert "call" not in vars(layer)
     assert network(images).shape == (2, 3)
 
@@ -73,7 +75,8 @@ def test_colors_of_filters_are_white_at_zero_red_above_and_blue_below() -> None:
     filters = np.zeros((3, 2, 2, 1))
     filters[1], filters[2] = 2, -2
     pixels = draw_filters(filters)
-    middle = pixels[18 + 6 + 56]  # below the line of titles
+    # The centers of cells: titles are 18 pixels high, margins 6 wide, and cells 112 wide.
+    middle = pixels[18 + 6 + 56]
     cells = [middle[6 + 56 + 118 * index].astype(int) for index in range(3)]
     assert cells[0].tolist() == [255, 255, 255]
     assert cells[1][0] > 200 > 100 > cells[1][2]
@@ -88,7 +91,7 @@ IMAGES = {
 
 
 @pytest.mark.parametrize("model", IMAGES)
-def test_images_of_each_model(model: str) -> None:
+def test_each_model_has_the_images_that_suit_it(model: str) -> None:
     given = [f"model={model}", *(["loss=binary_crossentropy"] if model == "gan" else [])]
     subject, moment = make_subject(given), RecordedMoment()
     Pictures()(moment, subject)
@@ -96,7 +99,7 @@ def test_images_of_each_model(model: str) -> None:
     assert all(pixels.std() > 0 for pixels in moment.images.values())
 
 
-def test_data_without_images_is_left_out_with_one_warning(
+def test_data_without_images_is_skipped_with_one_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     subject, probe = make_subject(["data=iris"]), Pictures()

@@ -1,9 +1,11 @@
+"""The heat maps of layers by training step."""
+
 import numpy as np
 
 from expt.probes.summary import draw_summary, is_summarized
 
 
-def test_a_vanished_gradient_is_dark_and_the_first_layer_at_the_bottom() -> None:
+def test_vanished_gradient_is_dark_and_the_first_layer_is_at_the_bottom() -> None:
     pixels = draw_summary(
         {
             "within/gradient_mean_abs/first": {0: 0.0, 10: 1e-9},
@@ -18,12 +20,12 @@ def test_a_vanished_gradient_is_dark_and_the_first_layer_at_the_bottom() -> None
     assert bottom[1] < 30
 
 
-def test_many_steps_are_thinned() -> None:
+def test_many_steps_can_be_drawn() -> None:
     series = {"within/dead_share/relu": {step: step / 1000 for step in range(1000)}}
     pixels = draw_summary(series)
     assert pixels.dtype == np.uint8
 
 
-def test_metrics_of_training_are_not_summarized() -> None:
+def test_only_metrics_of_probes_are_summarized() -> None:
     assert is_summarized("within/update_ratio/dense")
     assert not is_summarized("train/loss")

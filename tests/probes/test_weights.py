@@ -1,3 +1,5 @@
+"""Norms of weights against NumPy."""
+
 from typing import Any
 
 import keras
@@ -23,8 +25,8 @@ def test_spectral_norm_of_zeros_is_zero() -> None:
     assert spectral_norm(np.zeros((3, 2))) == 0
 
 
-def test_kernel_of_a_convolution_maps_a_patch_to_its_outputs() -> None:
-    """The output for one patch is never longer than the spectral norm times the patch."""
+def test_spectral_norm_of_a_convolution_is_its_largest_gain_for_a_patch() -> None:
+    """For the singular vector, the output of one patch is as long as the spectral norm."""
     layer = keras.layers.Conv2D(4, 3, use_bias=False)
     layer.build((None, 3, 3, 2))
     kernel = layer.kernel.numpy()
@@ -33,7 +35,7 @@ def test_kernel_of_a_convolution_maps_a_patch_to_its_outputs() -> None:
     assert np.linalg.norm(output) == pytest.approx(spectral_norm(kernel), rel=1e-5)
 
 
-def test_norms_and_distances_are_those_of_numpy() -> None:
+def test_norms_and_distances_equal_those_of_numpy() -> None:
     subject = make_subject(["model=cnn", "model.filters=[3]", "model.units=[]"])
     probe, moment = Weights(), RecordedMoment()
     probe(moment, subject)

@@ -34,7 +34,7 @@ def tensorboard_values(directory: Path) -> tuple[Values, Steps]:
     for folder in (directory / "train", directory / "val"):
         if not list(folder.glob("events.out.tfevents.*")):
             continue
-        # Without purging it tells of all that the files hold.
+        # With purging, TensorBoard would leave out events that the files contain.
         events = EventAccumulator(
             str(folder), size_guidance={"scalars": 0, "images": 0}, purge_orphaned_data=False
         )

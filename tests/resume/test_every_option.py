@@ -1,4 +1,4 @@
-"""Every option of the catalogue: interrupted at a step and resumed is as if never interrupted.
+"""Every option of the catalog: interrupted at a step and resumed is as if never interrupted.
 
 These runs keep the contract of the options (`contracts.contract`), too.
 """

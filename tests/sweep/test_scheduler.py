@@ -12,11 +12,11 @@ from rich.console import Console
 
 from expt.errors import RunError
 from expt.runs.record_parts import JobStatus
-from expt.sweep.growth import Growth
 from expt.sweep.jobs import JobOutcome, PlannedJob
 from expt.sweep.launchers import Event, Task, TaskEnded, TaskStarted
 from expt.sweep.launchers.local import LocalLauncher
 from expt.sweep.plan import SweepPlan
+from expt.sweep.proposed_jobs import ProposedJobs
 from expt.sweep.session import run_jobs
 from expt.train.data_loading import DataLoader
 from sweep.sweep_helpers import composed, planned
@@ -44,7 +44,7 @@ def test_jobs_fail_if_worker_process_dies_before_start(tmp_path: Path) -> None:
 
 @dataclass
 class FullDisk:
-    """A launcher all of whose tasks fail because the disk is full; and a sweeper's growth."""
+    """A launcher whose tasks fail because the disk is full; as `ProposedJobs`, it fails, too."""
 
     num_slots = 1
     is_done = False
@@ -101,7 +101,7 @@ class TestFullDisk:
         plan, disk = planned(tmp_path / "sweep", jobs), FullDisk()
         monkeypatch.setattr(plan, "unfinished", lambda **_: [])
         with pytest.raises(RunError) as raised:
-            run_jobs(plan, disk, Console(file=io.StringIO()), growth=cast("Growth", disk))
+            run_jobs(plan, disk, Console(file=io.StringIO()), proposed=cast("ProposedJobs", disk))
         assert str(raised.value) == (
             f"{plan.directory / 'sweep.json'}: No space left on device.\n"
             "No further jobs were started. Free some disk space.\n"

@@ -1,4 +1,4 @@
-"""Tests of the doctor on real runs: what it is told, what it finds and where that is recorded."""
+"""Tests of the doctor on real runs: the facts that it reads, its findings and their records."""
 
 import json
 from pathlib import Path

@@ -156,11 +156,11 @@ def test_broadcast_shapes_are_an_error(name: str) -> None:
 
 
 def test_loss_that_depends_on_other_examples_is_noted() -> None:
-    def standardised(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    def standardized(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         spread = tf.math.reduce_std(outputs, axis=0) + 0.1
         return losses.mse(targets, (outputs - tf.reduce_mean(outputs, axis=0)) / spread)
 
-    (note,) = check_loss(standardised, VALUES, OUTPUTS)
+    (note,) = check_loss(standardized, VALUES, OUTPUTS)
     assert "depends on the other examples of its batch" in note
 
 

@@ -232,7 +232,7 @@ def test_networks_of_a_pair_share_one_schedule(digits: Dataset) -> None:
     assert found == pytest.approx([0.0005, 0.0005])
 
 
-class TestStandardised:
+class TestStandardized:
     """The inputs and outputs of a model are in the units of the data."""
 
     DATASET = table(input_scale=INPUT_SCALE, target_scale=TARGET_SCALE)
@@ -258,7 +258,7 @@ class TestStandardised:
         found = loaded(dataset.train.first(40)).numpy()
         np.testing.assert_allclose(found, expected, rtol=1e-4)
 
-    def test_loss_uses_standardised_values_and_metrics_use_raw_values(self) -> None:
+    def test_loss_uses_standardized_values_and_metrics_use_raw_values(self) -> None:
         job = compose_one("model=linear", "loss=mse", "data=diabetes")
         learner = make_program(job, self.DATASET).learner
         inputs, targets = self.DATASET.train.first(40), self.DATASET.train.targets
@@ -628,7 +628,7 @@ class TestCustom:
         learner = program_of(*self.overrides(name), "loss=mse", dataset=dataset).learner
         learner.check(first_batch(dataset), dataset)
         standardized = replace(dataset, input_scale=Scale.fit(inputs))
-        with pytest.raises(UserError, match=r"toy are standardised, .*data\.standardize=false"):
+        with pytest.raises(UserError, match=r"toy are standardized, .*data\.standardize=false"):
             program_of(*self.overrides(name), "loss=mse", dataset=standardized)
 
     @pytest.mark.parametrize("name", ["unbuilt", "subclassed"])

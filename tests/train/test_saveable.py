@@ -67,7 +67,7 @@ def random_state() -> Any:
     [
         *(users(model) for model in ("registered", "constraint", "noisy")),
         ["act._target_=unsaveable.Scaled", "+act.factor=0.5"],
-        ["data=diabetes", "loss=mse", *users("registered")],  # between layers that standardise
+        ["data=diabetes", "loss=mse", *users("registered")],  # between layers that standardize
         ["loop.precision=mixed_float16", *users("registered")],
     ],
 )

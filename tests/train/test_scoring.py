@@ -262,7 +262,7 @@ class TestArrays:
         path = npz(tmp_path / "known.npz", x=self.X, y=self.Y)
         return record_run(tmp_path, "data=npz", "data.batch_size=8", path)
 
-    def test_reordered_examples_are_recognised(self, run: FoundRun, tmp_path: Path) -> None:
+    def test_reordered_examples_are_recognized(self, run: FoundRun, tmp_path: Path) -> None:
         found = scored(run, npz(tmp_path / "x.npz", x=self.X[::-1], y=self.Y[::-1]))
         assert (len(found.examples), found.left_out) == (9, {"train": 42, "val": 9})
 
@@ -393,7 +393,7 @@ def test_cifar_files_with_few_images_are_scored(tmp_path: Path) -> None:
     assert found.examples.targets.tolist() == [3, 4, 5]
 
 
-def test_bundled_data_from_another_source_is_recognised(tmp_path: Path) -> None:
+def test_bundled_data_from_another_source_is_recognized(tmp_path: Path) -> None:
     from sklearn.datasets import load_digits
 
     digits = load_digits()

@@ -108,7 +108,7 @@ def test_layers_run_in_training_mode() -> None:
     inputs = keras.Input((3,))
     normed = keras.layers.BatchNormalization()(inputs)
     model = keras.Model(inputs, keras.layers.Dense(1)(normed))
-    # Batch normalisation updates its statistics only in training mode.
+    # Batch normalization updates its statistics only in training mode.
     before = [variable.numpy() for variable in model.non_trainable_variables]
     make_step(model, keras.optimizers.SGD(0.1))(BATCH)
     after = [variable.numpy() for variable in model.non_trainable_variables]

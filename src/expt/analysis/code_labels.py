@@ -35,11 +35,11 @@ def label_code(runs: Sequence[ComparedRun]) -> tuple[Sequence[ComparedRun], list
     is_changed = any(run.code_changed_at for run in known)
     if not known or not (differing or is_changed or len(known) < len(runs)):
         return runs, []
-    labelled = [_labelled(run, differing) for run in runs]
-    return labelled, [*_describe_modules(differing, states), *_describe_unknown(runs)]
+    labeled = [_labeled(run, differing) for run in runs]
+    return labeled, [*_describe_modules(differing, states), *_describe_unknown(runs)]
 
 
-def _labelled(run: ComparedRun, differing: Sequence[str]) -> ComparedRun:
+def _labeled(run: ComparedRun, differing: Sequence[str]) -> ComparedRun:
     label = _label(run, differing)
     return run if label is None else replace(run, params={**run.params, CODE: label})
 

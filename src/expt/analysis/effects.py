@@ -1,6 +1,6 @@
 """The effect of each parameter with all other parameters equal.
 
-Each parameter is analysed as a randomized complete block design: its values are compared within
+Each parameter is analyzed as a randomized complete block design: its values are compared within
 blocks of equal other parameters and replicates, with the tests of `expt.analysis.multiple`.
 """
 

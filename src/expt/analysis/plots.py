@@ -152,7 +152,7 @@ def _write_numbers(axes: "Axes", means: Any, larger: bool) -> None:
     for (i, j), mean in np.ndenumerate(means):
         if np.isfinite(mean):
             share = (mean - least) / (most - least) if most > least else 0.5
-            # Text has to contrast with the colour below it.
+            # Text has to contrast with the color below it.
             is_light = (share if larger else 1 - share) > 0.6
             color = "black" if is_light else "white"
             axes.text(j, i, f"{mean:.{places}f}", ha="center", va="center", color=color, fontsize=8)

@@ -117,7 +117,7 @@ def _line(cells: Sequence[str], columns: Sequence[TableColumn], widths: Sequence
 
 
 def _style(variant: Variant) -> str:
-    # Only the best variant is coloured; a difference that is not significant must not stand out.
+    # Only the best variant is colored; a difference that is not significant must not stand out.
     return "bold green" if variant.verdict is Verdict.BEST else ""
 
 

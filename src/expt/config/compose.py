@@ -249,7 +249,8 @@ def _choices(composed: DictConfig) -> dict[str, str]:
     return {
         group: option
         for group, option in composed.hydra.runtime.choices.items()
-        # A name with a slash is a group of Hydra itself, such as hydra/job_logging.
+        # A name with a slash is a group of Hydra itself, such as hydra/job_logging. GROUPS, sweeper
+        # and launcher, affect only how jobs are started.
         if isinstance(option, str) and "/" not in group and group not in GROUPS
     }
 

@@ -190,7 +190,8 @@ class Config:
     name: str
     seed: int
     output_dir: str
-    mode: Mode = Mode.train  # the default is for recorded configs that are older than the key
+    # Filled in by OmegaConf for recorded configs that are older than the key.
+    mode: Mode = Mode.train
     data: Part
     model: Part
     act: Part
@@ -202,6 +203,7 @@ class Config:
     recorder: dict[str, Any] = field(default_factory=dict)
     hook: dict[str, Any] = field(default_factory=dict)
     probe: dict[str, Any] = field(default_factory=dict)
+    # A factory, not a default: `from_mapping` accepts only fields with a factory as missing.
     doctor: bool = field(default_factory=lambda: True)
     sweep: Sweep
     sweeper: Part = field(default_factory=lambda: {"_target_": _SWEEPER})
@@ -221,7 +223,7 @@ class Config:
             inner = values[name]
             _check_keys(node, inner, f"{name}.", mapping)
             values[name] = node(**{f.name: _typed(f.type, inner[f.name]) for f in fields(node)})
-        values["mode"] = _typed(Mode, values.get("mode", Mode.train))
+        values["mode"] = _typed(Mode, values["mode"])
         return cls(**values)
 
     def to_mapping(self) -> dict[str, Any]:

@@ -52,8 +52,8 @@ def find_closed_form(layer: Any) -> ClosedForm | None:
     if kind == "Activation":
         function = layer.activation
         is_of_keras = getattr(function, "__module__", "").startswith("keras.")
-        return _OF_FUNCTIONS.get(function.__name__) if is_of_keras else None
-    return _OF_LAYERS[kind](layer) if kind in _OF_LAYERS else None
+        return _FUNCTIONS.get(function.__name__) if is_of_keras else None
+    return _LAYERS[kind](layer) if kind in _LAYERS else None
 
 
 def _relu_layer(layer: Any) -> ClosedForm | None:
@@ -92,6 +92,12 @@ def elu(
     """ELU and SELU: s x above 0, s α (exp(x) - 1) below 0.
 
     Sources: D. Clevert et al., arXiv:1511.07289; G. Klambauer et al., arXiv:1706.02515.
+
+    Args:
+        alpha: α.
+        scale: s.
+        symbols: The texts for s and s α in the formulas, such as `λ ` and `λα ` for SELU. None
+            writes α as a number, and supports only a scale of 1.
     """
     above, below = symbols or ("", "" if alpha == 1 else f"{alpha:g} ")
 
@@ -193,7 +199,7 @@ _HARD_SILU = ClosedForm(
     _hard_silu,
     (-3.0, 3.0),
 )
-_OF_FUNCTIONS = {
+_FUNCTIONS = {
     "elu": elu(),
     "exponential": ClosedForm("exp(x)", "exp(x)", "exp(x)", _exponential),
     # D. Hendrycks, K. Gimpel, arXiv:1606.08415; φ and Φ are those of the normal distribution.
@@ -234,12 +240,13 @@ _OF_FUNCTIONS = {
     "tanh": ClosedForm("tanh(x)", "1 - tanh²", "-2 tanh (1 - tanh²)", _tanh),
     "tanh_shrink": ClosedForm("x - tanh(x)", "tanh²", "2 tanh (1 - tanh²)", _tanh_shrink),
 }
-"""By the name of a function in `keras.activations`."""
-_OF_LAYERS: dict[str, Callable[[Any], ClosedForm | None]] = {
+"""The closed forms, by the name of a function in `keras.activations`."""
+_LAYERS: dict[str, Callable[[Any], ClosedForm | None]] = {
     "ELU": lambda layer: elu(float(layer.alpha)),
     # TensorFlow's operation holds the slope in float32, whatever the type of its inputs.
     "LeakyReLU": lambda layer: relu(float(np.float32(layer.negative_slope))),
+    # The slopes of a new layer are all equal, unless its initializer is random.
     "PReLU": lambda layer: relu(float(np.ravel(layer.alpha)[0])),
     "ReLU": _relu_layer,
 }
-"""By the name of a class in `keras.layers`."""
+"""Functions that return the closed form of a layer, by the name of a class in `keras.layers`."""

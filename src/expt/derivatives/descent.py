@@ -28,7 +28,7 @@ class Path:
 
     Attributes:
         optimizer: The name of the option.
-        problem: The function that is minimised.
+        problem: The function that is minimized.
         learning_rate: The learning rate.
         points: The start and the parameters after each step, shape [steps + 1, 2].
         values: The function at these points, shape [steps + 1].
@@ -44,10 +44,10 @@ class Path:
 def best_paths(name: str, job: Job) -> list[Path]:
     """Returns the path of an optimizer on each problem, each with a suitable learning rate.
 
-    Of the rates 0.0001, 0.0002, 0.0005, …, 500 it is the one with the lowest mean of
-    log₁₀ max(f, 10⁻⁴) over the last fifth of the steps, and of equal ones the smallest. Rates whose
-    path leaves the figure, or takes a step of more than a tenth of its diagonal, do not count. All
-    other options are those of the config.
+    The learning rate is the one of 0.0001, 0.0002, 0.0005, …, 500 with the lowest mean of
+    log₁₀ max(f, 10⁻⁴) over the last fifth of the steps; ties go to the smallest rate. Rates whose
+    path leaves the figure, or takes a step of more than a tenth of its diagonal, are used only if
+    all do, and then the smallest is. All other options are those of the config.
 
     Args:
         name: The name of the option.
@@ -56,8 +56,8 @@ def best_paths(name: str, job: Job) -> list[Path]:
     Raises:
         UserError: The optimizer does not accept its arguments, or fails.
     """
-    with as_user_errors(f"optimizer={name}: it can't minimise a function of two parameters"):
-        # As the weights of a run. Not all optimizers of Keras support float64; Muon does not.
+    with as_user_errors(f"optimizer={name}: it can't minimize a function of two parameters"):
+        # float32, like the weights of a run; Keras' Muon does not support float64.
         tried = list(trace_paths(name, job, _RATES, "float32"))
     return [min(paths, key=_score) for paths in zip(*tried, strict=True)]
 

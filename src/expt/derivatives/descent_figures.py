@@ -104,7 +104,7 @@ def _moving(axes: Axes, path: Path, color: Any) -> tuple[Line2D, Line2D]:
 
 def _gif(frames: Sequence[Image.Image]) -> bytes:
     buffer = io.BytesIO()
-    # A common palette, so that colours do not flicker. The last frame stays for two seconds.
+    # A common palette, so that colors do not flicker. The last frame stays for two seconds.
     palette = _with_swatches(frames[0]).quantize(192)
     first, *others = (frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames)
     times = [_MILLISECONDS] * len(others) + [2000]
@@ -113,7 +113,7 @@ def _gif(frames: Sequence[Image.Image]) -> bytes:
 
 
 def _with_swatches(frame: Image.Image) -> Image.Image:
-    """Returns a frame with an area of each optimizer's colour, so that the palette has them all."""
+    """Returns a frame with an area of each optimizer's color, so that the palette has them all."""
     swatches, side = frame.copy(), frame.height // len(_COLORS)
     for index, color in enumerate(_COLORS):
         rgb = tuple(round(255 * channel) for channel in color[:3])

@@ -15,19 +15,19 @@ from expt.derivatives.losses import LossGradient
 from expt.record.figures import figure_to_pixels
 
 COLORS = ("#1f4e8c", "#c4442d", "#3a8a4d", "#8a5ba8")
-"""Colours of lines, in order."""
+"""Colors of lines, in order."""
 GRAY = "#8a939c"
 _DOTS_PER_INCH = 110
-_JUMP = 0.15  # of a function's range, between neighbouring points
+_JUMP = 0.15  # of a function's range, between neighboring points
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the page.
+    """A figure of the report.
 
     Attributes:
         name: The name of the file, such as `act_relu.png`.
-        title: The title above the picture.
+        title: The title above the figure.
         caption: The text below it.
         data: The content of the file.
     """
@@ -95,7 +95,10 @@ def with_gaps(x: Any, y: Any) -> tuple[Any, Any]:
 
 
 def _widen(axes: Axes) -> None:
-    """Shows a constant function in a range of 1 instead of one of its rounding errors."""
+    """Widens a y axis shorter than 0.5 to 1.
+
+    Otherwise the rounding errors of a constant function would fill the figure.
+    """
     low, high = axes.get_ylim()
     if high - low < 0.5:
         middle = (low + high) / 2

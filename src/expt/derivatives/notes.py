@@ -1,4 +1,4 @@
-"""The code examples of common lecture notes on `GradientTape`, runnable.
+"""Runnable versions of the code examples in common lecture notes on `GradientTape`.
 
 Each function prints what it finds; the page shows its source with that output.
 """

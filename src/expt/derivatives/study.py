@@ -1,4 +1,4 @@
-"""All derivatives and figures of a call, by section of the page."""
+"""The sections of the report of `expt.gradients`: derivatives, figures and examples."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ from expt.derivatives.figures import Picture, draw_activation, draw_loss
 from expt.derivatives.losses import LossGradient, differentiate_loss
 from expt.derivatives.matrix_figures import draw_chain_rule, draw_comparison, draw_jacobians
 from expt.derivatives.note_runs import Example, run_examples
+from expt.derivatives.selection import GROUPS
 from expt.derivatives.softmax import compare_losses, softmax_jacobians
 from expt.derivatives.tapes import Difference
 from expt.record.phases import Phases
@@ -78,7 +79,7 @@ def make_sections(
         sections.append(_activations(jobs["act"], dtype, phases))
     if "loss" in jobs:
         sections += [_losses(jobs["loss"], dtype, phases), _softmax(dtype, phases)]
-    if len(jobs) == len(_GROUPS):
+    if len(jobs) == len(GROUPS):
         sections.append(_chain_rule(dtype, phases))
     if "optimizer" in jobs:
         sections.append(_descent(jobs["optimizer"], phases))
@@ -87,9 +88,6 @@ def make_sections(
     for section in sections:
         section.examples += run_examples(section.anchor)
     return sections
-
-
-_GROUPS = ("act", "loss", "optimizer")
 
 
 def _tapes() -> Section:
@@ -128,10 +126,10 @@ def _losses(jobs: Mapping[str, Job], dtype: str, phases: Phases) -> Section:
     section = Section(
         "losses",
         "Losses",
-        "Each loss and its gradient with respect to the outputs of the model, while one output "
-        "varies: over the logits of three classes, and over an output with a target value. A "
-        "training step moves the outputs against this gradient. p = softmax(z), t is the target "
-        "(one-hot for a class), n the number of outputs, J the Jacobian of the softmax.",
+        "Each loss and its gradient with respect to the outputs of the model, as one output "
+        "varies: the logit of the true class, out of three, or an output with a target value. "
+        "p = softmax(z), t is the target (one-hot for a class), n the number of outputs, J the "
+        "Jacobian of the softmax.",
     )
     phases.begin("differentiating losses")
     for name, job in jobs.items():

@@ -1,5 +1,6 @@
 """The probe of curvature: eigenvalues and trace of the Hessian of the loss."""
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from expt.errors import UserError
 from expt.parts.numbers import is_count
 from expt.probes.probe import ProbeMoment, Subject
+
+_log = logging.getLogger(__name__)
 
 Vector = NDArray[np.floating[Any]]
 """One number per weight, shape [weights]."""
@@ -24,8 +27,8 @@ class Curvature:
 
     - `curvature/largest_eigenvalue`: gradient descent with a learning rate above 2 / λ_max diverges
       on a quadratic with this curvature.
-    - `curvature/smallest_eigenvalue`: negative where the loss curves downwards in a direction. An
-      upper bound, since Lanczos finds it later than the largest one.
+    - `curvature/smallest_eigenvalue`: negative where the loss curves downwards in a direction.
+      Often too large, since Lanczos converges to it more slowly than to the largest one.
     - `curvature/trace`: the sum of all eigenvalues.
 
     H is never computed: products H v take about three times as long as a gradient. The eigenvalues
@@ -33,12 +36,15 @@ class Curvature:
     in that space and estimated outside of it (`hutchinson`). The random vectors follow from the
     seed and the step, so that a resumed run records the same values.
 
-    The Hessian of an adversarial pair is not defined, since each network has its own loss.
+    The Hessian of an adversarial pair is not defined, since each network has its own loss. Where H
+    is not finite, as in mixed_float16 until the loss scale has adapted, the probe logs a warning
+    and records nothing.
 
     Args:
-        iterations: The number of products for the eigenvalues. So many vectors of the size of the
-            weights are kept in memory.
-        samples: The number of products for the rest of the trace.
+        iterations: The number of Hessian-vector products for the eigenvalues; as many vectors, each
+            as large as the weights, are kept in memory.
+        samples: The number of Hessian-vector products that estimate the trace outside of the Krylov
+            space.
         seed: The seed of the random vectors.
 
     Raises:
@@ -70,18 +76,26 @@ class Curvature:
         start = random.standard_normal(size, np.float32)
         try:
             space = lanczos(product, start, self._iterations)
+            samples = (_rademacher(random, size) for _ in range(self._samples))
+            trace = hutchinson(product, samples, space)
+        except FloatingPointError:
+            _log.warning(
+                "probe=[curvature] records nothing at step %d: the Hessian is not finite.",
+                moment.step,
+            )
+            return
         except LookupError as error:  # raised while the graph is traced
             raise UserError(
                 f"probe=[curvature]: TensorFlow has no second derivative of an operation in the "
                 f"model ({error}), such as that of act=softsign. Leave curvature out of probe=[…]."
             ) from error
-        samples = (_rademacher(random, size) for _ in range(self._samples))
-        logged = {
-            "curvature/largest_eigenvalue": float(space.eigenvalues[-1]),
-            "curvature/smallest_eigenvalue": float(space.eigenvalues[0]),
-            "curvature/trace": hutchinson(product, samples, space),
-        }
-        moment.log({name: value for name, value in logged.items() if np.isfinite(value)})
+        moment.log(
+            {
+                "curvature/largest_eigenvalue": float(space.eigenvalues[-1]),
+                "curvature/smallest_eigenvalue": float(space.eigenvalues[0]),
+                "curvature/trace": trace,
+            }
+        )
 
     def _hessian(self, subject: Subject) -> Product:
         if self._product is None:
@@ -93,8 +107,16 @@ class Curvature:
                 return hessian_vector_product(gradient, subject.values(), vector)
 
             self._product = subject.compiled(compute)
-        product = self._product
-        return lambda vector: np.asarray(product(tf.constant(vector)))
+        compiled = self._product
+
+        def product(vector: Vector) -> Vector:
+            image = np.asarray(compiled(tf.constant(vector)))
+            # A matrix that is not finite has no eigenvalues, and LAPACK fails on it.
+            if not np.isfinite(image).all():
+                raise FloatingPointError
+            return image
+
+        return product
 
 
 def hessian_vector_product(
@@ -137,8 +159,8 @@ class KrylovSpace(NamedTuple):
     Attributes:
         basis: Orthonormal vectors q, shape [dimensions, weights].
         eigenvalues: Those of A projected on the space (Ritz values), in ascending order, shape
-            [dimensions]. They lie within the eigenvalues of A; the outermost ones converge to the
-            outermost ones of A.
+            [dimensions]. They lie within the range of the eigenvalues of A; the outermost ones
+            converge to the outermost ones of A.
     """
 
     basis: NDArray[np.floating[Any]]
@@ -155,8 +177,8 @@ def lanczos(product: Product, start: Vector, dimensions: int) -> KrylovSpace:
     Args:
         product: Multiplies A by a vector; called once per dimension.
         start: The vector v, which must not be 0.
-        dimensions: The dimensions of the space, at least 1; fewer if A v, A² v, … are dependent
-            before.
+        dimensions: The maximum number of dimensions, at least 1. The space has fewer if v, A v,
+            A² v, … become linearly dependent.
     """
     dimensions = min(dimensions, len(start))
     basis = np.zeros((dimensions, len(start)), start.dtype)
@@ -165,8 +187,8 @@ def lanczos(product: Product, start: Vector, dimensions: int) -> KrylovSpace:
     for index in range(dimensions):
         image, known = product(basis[index]), basis[: index + 1]
         diagonal[index] = basis[index] @ image
-        # Against all vectors, not just the last two: rounding would let converged directions come
-        # back. Once is not enough in float32.
+        # Orthogonalized against all vectors, not just the last two: rounding would let converged
+        # directions come back. Once is not enough in float32.
         for _ in range(2):
             image = _outside(known, image)
         beside[index] = np.linalg.norm(image)

@@ -64,6 +64,7 @@ class Gradients:
             logged |= _cosines(slices, of_batches[0], before)
             logged |= _update_ratios(slices, _weights(subject), weights)
         self._before = None
+        # In mixed_float16, gradients overflow until the loss scale has adapted.
         moment.log({name: value for name, value in logged.items() if np.isfinite(value)})
         if self._histograms:
             for layer in subject.layers:

@@ -51,6 +51,7 @@ class LossTerms:
             cosine = cosine_of(of_one, of_other)
             if cosine is not None:
                 logged[f"term_gradient_cosine/{one}-{other}"] = cosine
+        # In mixed_float16, gradients overflow until the loss scale has adapted.
         moment.log({name: value for name, value in logged.items() if np.isfinite(value)})
 
 

@@ -25,19 +25,21 @@ Floats = NDArray[np.floating[Any]]
 
 
 class Pictures:
-    """Images of what a model of images looks at. For other data, the probe only logs a warning.
+    """Draws what an image model looks at: its first filters, feature maps, and saliency.
+
+    For other data, the probe only logs a warning.
 
     - `pictures/filters`: the first 25 filters of the first layer, red where a weight is positive
-      and blue where it is negative. Those with three channels have the colors of the channels, with
-      gray for 0. The weights of a unit of a dense layer count as a filter of the size of the image.
-      All filters have the same scale, so that a pale one is weak.
+      and blue where it is negative. Filters with three channels are drawn as RGB, with gray for 0.
+      The weights of a unit of a dense layer count as a filter of the size of the image. All filters
+      have the same scale, so that a pale one is weak.
     - `pictures/feature_maps`: the first validation image, and its first 24 feature maps in the
       colors of the filters: the outputs of the first convolution.
     - `pictures/saliency`: for a classifier, the first 25 validation images, with the predicted
       class as title (red if wrong), and below each its saliency, from black (no influence) to
       white: how much the score of that class depends on each pixel.
 
-    Of an adversarial pair, the names begin with that of the network, as in
+    For an adversarial pair, the names begin with that of the network, as in
     `pictures/discriminator_filters`.
     """
 
@@ -77,7 +79,13 @@ class Pictures:
             )
 
     def _call(self, subject: Subject, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Calls a function of networks and an array of images, compiled for these networks."""
+        """Calls `function(network, …, images)` as a graph, compiled once per function and network.
+
+        Args:
+            subject: Compiles the function.
+            function: The function.
+            arguments: A network, further arguments such as one of its layers, and images.
+        """
         *networks, images = arguments
         key = f"{function.__name__} {networks[0].name}"
         if key not in self._compiled:
@@ -238,7 +246,10 @@ def _rgb(images: Floats) -> Floats:
 
 
 def _framed(image: Floats) -> Floats:
-    """Returns an image in the size of a cell of a grid, with a light frame around white pixels."""
+    """Scales an image to the size of a grid cell, and adds a light frame.
+
+    With the frame, an image with white borders stands out from the page.
+    """
     rows, columns = (np.arange(_SIDE) * size // _SIDE for size in image.shape[:2])
     framed = np.full((_SIDE, _SIDE, 3), _FRAME)
     framed[1:-1, 1:-1] = image[rows[1:-1, None], columns[1:-1]]

@@ -27,7 +27,7 @@ class _Panel:
 
     Attributes:
         title: Its title.
-        norm: From values to colours; fixed, so that the figures of two runs can be compared.
+        norm: From values to colors; fixed, so that the figures of two runs can be compared.
         colors: A colormap of matplotlib.
     """
 

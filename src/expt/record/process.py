@@ -232,12 +232,12 @@ class FollowerProcess:
             self._process.stdin.flush()
 
     def _listen(self) -> None:
-        answers = self._process.stdout
-        assert answers is not None
-        with answers:
+        reports = self._process.stdout
+        assert reports is not None
+        with reports:
             while True:
                 try:
-                    kind, key, value = pickle.load(answers)  # noqa: S301  from our own child
+                    kind, key, value = pickle.load(reports)  # noqa: S301  from our own child
                 except (EOFError, pickle.UnpicklingError):
                     break
                 if kind == "deadline":

@@ -23,7 +23,7 @@ class _ForwardedRun(Run):
 
     def update(self, **values: Any) -> None:
         self.record = self.record.updated(values)
-        _answer("update", str(self.directory), values)
+        _report("update", str(self.directory), values)
 
 
 class _ParentListener:
@@ -33,10 +33,10 @@ class _ParentListener:
         self._key = key
 
     def extend_deadline(self, seconds: float) -> None:
-        _answer("deadline", self._key, seconds)
+        _report("deadline", self._key, seconds)
 
     def log(self, level: int, text: str) -> None:
-        _answer("log", self._key, (level, text))
+        _report("log", self._key, (level, text))
 
 
 def _serve(niceness: int) -> None:
@@ -63,7 +63,7 @@ def _serve(niceness: int) -> None:
             follower.open(_ForwardedRun(*contents))
             follower.advance()
         else:
-            _answer("done", key, followers.pop(key).close(argument))
+            _report("done", key, followers.pop(key).close(argument))
 
 
 def _receive(calls: "queue.Queue[Any]") -> None:
@@ -78,19 +78,19 @@ def _receive(calls: "queue.Queue[Any]") -> None:
         os._exit(0)
 
 
-_answers: IO[bytes]
+_reports: IO[bytes]
 
 
-def _answer(kind: str, key: str, value: Any) -> None:
+def _report(kind: str, key: str, value: Any) -> None:
     try:
-        pickle.dump((kind, key, value), _answers)
-        _answers.flush()
+        pickle.dump((kind, key, value), _reports)
+        _reports.flush()
     except BrokenPipeError:
         os._exit(0)  # the parent has ended
 
 
 if __name__ == "__main__":
-    # Output that libraries print to stdout must not mix with the pickled answers.
-    _answers = os.fdopen(os.dup(1), "wb")
+    # Output that libraries print to stdout must not mix with the pickled reports.
+    _reports = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _serve(int(sys.argv[1]))

@@ -94,10 +94,12 @@ class VisdomRecorder:
         """
         if isinstance(record, Scalars):
             self._collect(record)
-            # Not a timer: the last points of a slow run must not wait for its next ones.
+            # Limited by the share of time, not by a minimum interval: with an interval, the last
+            # points of a slow run would wait for its next record.
             if self._seconds_busy <= _BUSY_SHARE * (time.monotonic() - self._opened):
                 self._send_points()
-        # An image of this process may already have had its file when `_replay` read the folder.
+        # `_replay` may have sent this image already, since its file can be written before the
+        # recorder receives it.
         elif isinstance(record, Image) and (record.name, record.step) not in self._replayed_images:
             with self._timed():
                 self._client.add_image(record.name, record.step, record.pixels())
@@ -179,7 +181,10 @@ def _check_place(server: str, port: int) -> None:
 
 
 def _as_id(name: str) -> str:
-    """Returns a name for a URL: Visdom's page splits names at `+` and leaves others unquoted."""
+    """Replaces the characters that Visdom's page can't use in a URL.
+
+    The page splits names at `+`, and quotes no other character.
+    """
     return re.sub(r"[^\w.,=@-]", "_", name)
 
 

@@ -1,8 +1,8 @@
 """The records of runs and sweeps: the contents of run.json and sweep.json.
 
 No other module reads or writes these files. Unknown keys are kept. A missing key has the default
-of its field: either an older version of expt did not write it, or the run has not yet come to the
-point where it is written.
+of its field: either an older version of expt did not write it, or the run has not yet reached the
+point at which it is written.
 """
 
 # ruff: noqa: RUF012  pydantic copies mutable defaults

@@ -16,13 +16,13 @@ from expt.record.phases import Phases, lap_seconds
 from expt.runs.environment import process
 from expt.runs.record_parts import JobStatus
 from expt.runs.run import Run, Status
-from expt.sweep.growth import Growth
 from expt.sweep.jobs import SUCCESSFUL, JobOutcome, PlannedJob
 from expt.sweep.launchers import Event, Launcher, Task, TaskEnded, TaskStarted, worker
 from expt.sweep.limits import Deadlines, Limits
 from expt.sweep.mirror import JobMirrors, is_followed
 from expt.sweep.plan import SweepPlan
 from expt.sweep.preflight import CHECK_TIMEOUT, check_task, result_of_check
+from expt.sweep.proposed_jobs import ProposedJobs
 from expt.sweep.summary import print_outcome, show_comparison
 from expt.sweep.view import SweepView
 from expt.train.signals import Interruption
@@ -40,10 +40,10 @@ class Scheduler:
     """
 
     def __init__(
-        self, plan: SweepPlan, launcher: Launcher, view: SweepView, growth: Growth | None
+        self, plan: SweepPlan, launcher: Launcher, view: SweepView, proposed: ProposedJobs | None
     ) -> None:
         self._plan, self._launcher, self._view = plan, launcher, view
-        self._growth = growth
+        self._proposed = proposed
         self._limits = Limits.of(plan.jobs[0].job.config)
         self._mirror = JobMirrors(plan)
         self._status = Status.FAILED
@@ -82,7 +82,7 @@ class Scheduler:
                 f"{self._disk_error}\nNo further jobs were started. Free some disk space.\n"
                 f"To continue: python -m expt.resume {plan.quoted}"
             )
-        is_whole = self._growth is None or self._growth.is_done
+        is_whole = self._proposed is None or self._proposed.is_done
         if is_whole and plan.count(*SUCCESSFUL) == len(plan.jobs):
             self._status = Status.FINISHED
 
@@ -110,16 +110,17 @@ class Scheduler:
         for job in self._plan.unfinished(retry_failed=retry_failed):
             record = job.record()
             if record is not None and record.status == Status.FINISHED:
-                # The sweep was killed after the end of the run, before it could record the job's.
+                # The sweep was killed after the end of the run, before it could record the end of
+                # the job.
                 self._set_status(job, JobStatus.FINISHED)
         jobs = self._plan.unfinished(retry_failed=retry_failed)
-        places = {job.directory for job in jobs}
-        ended = [job for job in self._plan.jobs if job.directory not in places]
+        unfinished = {job.directory for job in jobs}
+        ended = [job for job in self._plan.jobs if job.directory not in unfinished]
         for job in ended:
             self._mirror.end(job)  # its MLflow mirror may still be incomplete
         self._waiting.extend(jobs)
-        if self._growth is not None:
-            self._growth.begin(self._plan, ended)
+        if self._proposed is not None:
+            self._proposed.begin(self._plan, ended)
 
     def _fill_slots(self) -> None:
         """Submits one job per free slot.
@@ -128,7 +129,7 @@ class Scheduler:
         slot is free.
         """
         while len(self._jobs) + len(self._checks) < self._launcher.num_slots:
-            if self._is_holding or not (self._waiting or self._grow()):
+            if self._is_holding or not (self._waiting or self._add_proposed()):
                 return
             if self._waiting:
                 self._submit(self._waiting.popleft())
@@ -140,7 +141,7 @@ class Scheduler:
         self._jobs[task.number] = job
         self._launcher.submit(task)
 
-    def _grow(self) -> bool:
+    def _add_proposed(self) -> bool:
         """Adds the sweeper's next jobs to the plan, and submits one check per kind of job.
 
         Jobs that differ only in their seed are of the same kind.
@@ -148,24 +149,25 @@ class Scheduler:
         Returns:
             Whether there are new jobs.
         """
-        if self._growth is None or self._growth.is_done:
+        if self._proposed is None or self._proposed.is_done:
             return False
         try:
             is_idle = not (self._jobs or self._checks)
-            jobs = self._growth.ask(self._plan, is_idle=is_idle)
+            jobs = self._proposed.ask(self._plan, is_idle=is_idle)
         except OSError as failure:
             self._stop_for_disk(_disk_message(failure, self._plan))
             return False
         except BaseException:
+            # The sweeper failed: running jobs still continue to their end, which `run` waits for.
             self._hold()
             raise
-        for jobs_of_kind in self._growth.kinds(jobs):
+        for jobs_of_kind in self._proposed.kinds(jobs):
             task = check_task(jobs_of_kind[0], is_measured=False)
             self._checks[task.number] = jobs_of_kind
             self._launcher.submit(task)
         for job in jobs:
             if job.status is JobStatus.REUSED:
-                self._growth.report(job)
+                self._proposed.report(job)
         return bool(jobs)
 
     def _handle(self, event: Event | None) -> None:
@@ -224,8 +226,9 @@ class Scheduler:
         # A resumed run may have a different hash: its code may have changed.
         job.run_hash = outcome.record.run_hash or job.run_hash
         self._set_status(job, outcome.status, outcome.error)
-        if self._growth is not None and outcome.status is not JobStatus.KILLED:
-            self._growth.tell(job, outcome)
+        # A killed job is trained again when the sweep is resumed, and reported then.
+        if self._proposed is not None and outcome.status is not JobStatus.KILLED:
+            self._proposed.tell(job, outcome)
         self._mirror.end(job)
         self._view.end(job, outcome.record)
 
@@ -246,6 +249,7 @@ class Scheduler:
         record = job.record()
         if record is None or record.status is Status(status):
             return
+        # Without config and params, which `update` does not need.
         run = Run(job.directory, self._plan.output_dir, {}, {}, record)
         try:
             run.update(status=Status(status), error=error, ended=time.time())

@@ -4,9 +4,9 @@ from rich.console import Console
 
 from expt.record.log_files import log_to_file_and_stderr
 from expt.record.phases import command_phases
-from expt.sweep.growth import Growth
 from expt.sweep.launchers import Launcher
 from expt.sweep.plan import SweepPlan
+from expt.sweep.proposed_jobs import ProposedJobs
 from expt.sweep.scheduler import Scheduler
 from expt.sweep.summary import exit_code
 from expt.sweep.view import SweepView
@@ -20,7 +20,7 @@ def run_jobs(
     launcher: Launcher,
     console: Console,
     *,
-    growth: Growth | None = None,
+    proposed: ProposedJobs | None = None,
     seconds: float | None = None,
     retry_failed: bool = False,
 ) -> int:
@@ -30,7 +30,7 @@ def run_jobs(
         plan: The plan, which is updated in memory and on disk with each change of a job's status.
         launcher: An idle launcher; it is closed at the end.
         console: Shows one line per job, and a table of the results at the end.
-        growth: Adds the sweeper's further jobs to the plan; None if all jobs are planned.
+        proposed: Adds the sweeper's further jobs to the plan; None if all jobs are planned.
         seconds: Estimated duration of a job; None if unknown.
         retry_failed: Whether to train failed jobs again.
 
@@ -47,7 +47,7 @@ def run_jobs(
     command_phases().start_log()
     with deferred_signals() as interruption:
         view = SweepView(plan, console, launcher.num_slots, seconds)
-        scheduler = Scheduler(plan, launcher, view, growth)
+        scheduler = Scheduler(plan, launcher, view, proposed)
         try:
             scheduler.run(interruption, retry_failed)
         finally:

@@ -17,13 +17,13 @@ from expt.runs.record_parts import JobStatus
 from expt.sweep.code_changes import use_current_code
 from expt.sweep.data_changes import check_data
 from expt.sweep.finished_runs import reuse_finished
-from expt.sweep.growth import Growth
 from expt.sweep.jobs import PlannedJob
 from expt.sweep.launchers import Launcher
 from expt.sweep.mirror import update_places
 from expt.sweep.plan import SweepPlan
 from expt.sweep.plan_reader import read_plan
 from expt.sweep.preflight import check_kinds
+from expt.sweep.proposed_jobs import ProposedJobs
 from expt.sweep.search import Search, make_search, search_arguments, search_facts
 from expt.sweep.session import run_jobs
 from expt.sweep.summary import exit_code, print_outcome
@@ -79,8 +79,8 @@ def run_sweep(
         plan.freeze(composed)
         _print_reused(reused, console)
         _print_plan(plan, len(kinds), launcher.num_slots, seconds, console)
-        growth = None if search is None else Growth(search)
-        return run_jobs(plan, launcher, console, growth=growth, seconds=seconds)
+        proposed = None if search is None else ProposedJobs(search)
+        return run_jobs(plan, launcher, console, proposed=proposed, seconds=seconds)
 
 
 def resume_sweep(
@@ -117,16 +117,16 @@ def resume_sweep(
         load = DataLoader()
         phases.begin("loading data")
         check_data(plan, waiting, load)
-        growth = None
+        proposed = None
         if arguments is not None:
-            growth = Growth(make_search(arguments, load), is_resumed=True)
+            proposed = ProposedJobs(make_search(arguments, load), is_resumed=True)
         phases.end()
         # Without waiting jobs, only mirrors are incomplete; any job then selects the launcher.
-        first, num_jobs = (waiting or plan.jobs)[0].job, None if growth else len(waiting)
+        first, num_jobs = (waiting or plan.jobs)[0].job, None if proposed else len(waiting)
         launcher = start_launcher(first, num_jobs, load.shared())
         try:
             _print_plan(plan, len(waiting), launcher.num_slots, None, console)
-            code = run_jobs(plan, launcher, console, growth=growth, retry_failed=retry_failed)
+            code = run_jobs(plan, launcher, console, proposed=proposed, retry_failed=retry_failed)
         finally:
             launcher.close()
     print_where_to_look(console, plan.output_dir, [job.job for job in plan.jobs])

@@ -93,7 +93,7 @@ class Synchronization:
         Raises:
             RunError: The MLflow store can't be reached.
         """
-        if self._report.has(directory):
+        if self._report.has_outcome(directory):
             return
         try:
             run = load_run(directory, self.output_dir)

@@ -32,8 +32,8 @@ class SyncReport:
         self._console = console
         self._done: set[Path] = set()
 
-    def has(self, directory: Path) -> bool:
-        """Whether the outcome of a run was added."""
+    def has_outcome(self, directory: Path) -> bool:
+        """Returns whether the outcome of a run has been added."""
         return directory in self._done
 
     def add(self, directory: Path, outcome: str, text: str | None) -> None:

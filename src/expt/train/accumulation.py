@@ -43,7 +43,7 @@ def over_parts(
 
     The result is that of the whole batch: the means are Σ_j W_j m_j / Σ_j W_j over parts j with
     weights W_j, and not the mean of the parts' means. If all weights are 0, the means are the
-    plain means. Layers that depend on the batch as a whole, such as batch normalisation, see one
+    plain means. Layers that depend on the batch as a whole, such as batch normalization, see one
     part at a time.
 
     Args:

@@ -71,7 +71,8 @@ def make_adversarial_step(
             *tape.gradient(scaled_discriminator_loss, sources[len(generator_weights) :]),
         ]
         means = [generator_loss, discriminator_loss, *gradients]
-        # `loss_weight` does not read the values, so any tensor that is no pair will do.
+        # `loss_weight` does not read the values, so any tensor will do that is not a pair of values
+        # and weights.
         weight = loss_weight(tf.zeros(batch.inputs.shape[0]), batch.weights)
         return Computed(weight, means, [], scope.states())
 

@@ -2,7 +2,7 @@
 
 A checkpoint is an npz file of plain arrays, one of which holds JSON text; reading it runs no code.
 The file name contains the step and the first digits of the SHA-256 of the file, so that a damaged
-file is recognised without any other record.
+file is recognized without any other record.
 """
 
 import hashlib

@@ -26,7 +26,8 @@ _log = logging.getLogger(__name__)
 def closing(executor: Executor, run: Run, recorder: Recorder, *, is_last: bool) -> Iterator[None]:
     """Closes the run and its recorder, with the status that corresponds to how the block ended.
 
-    The training doctor examines it, unless it was interrupted.
+    If `doctor` is true in the config, the training doctor examines the run, unless the run was
+    interrupted.
 
     Args:
         executor: The executor that trains.

@@ -155,12 +155,12 @@ def _check(job: Job) -> None:
 
 
 def _with_exact_inputs(dataset: Dataset) -> Dataset:
-    """Returns a data set with float32 inputs, unless its model standardises them.
+    """Returns a data set with float32 inputs, unless its model standardizes them.
 
     Raises:
         UserError: The precision of float32 is too low for the inputs.
     """
-    # Standardised by the model in float64, since values with a large mean lose digits in float32.
+    # Standardized by the model in float64, since values with a large mean lose digits in float32.
     if dataset.input_scale is not None:
         return dataset
     check_resolution(dataset, "inputs")
@@ -257,7 +257,7 @@ def class_number(dataset: Dataset, name: object, where: str) -> int:
 
 
 def _check_resolution(job: Job, dataset: Dataset) -> None:
-    """Checks that float32 is precise enough for values that are used without standardisation.
+    """Checks that float32 is precise enough for values that are used without standardization.
 
     Raises:
         UserError: It is not.

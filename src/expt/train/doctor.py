@@ -23,19 +23,19 @@ from expt.train.objective import output_scale
 from expt.train.program import Program
 
 _log = logging.getLogger(__name__)
-_EXAMPLES = 1024  # whose inputs are measured; enough for an order of magnitude
+_EXAMPLES = 1024  # training examples whose inputs are measured; enough for an order of magnitude
 _SCALING_LAYERS = (
     keras.layers.Rescaling,
     keras.layers.Normalization,
     keras.layers.BatchNormalization,
     keras.layers.LayerNormalization,
     keras.layers.GroupNormalization,
-    keras.layers.Embedding,  # its inputs are numbers of rows, whose size has no meaning
+    keras.layers.Embedding,  # its inputs are row indices, whose magnitude has no meaning
 )
 
 
 def diagnose(executor: Executor, run: Run) -> list[Finding]:
-    """Returns what the doctor finds in a run that has ended.
+    """Returns the doctor's findings on a run that has ended.
 
     Args:
         executor: The executor, after training.
@@ -58,11 +58,11 @@ def diagnose(executor: Executor, run: Run) -> list[Finding]:
 
 
 def make_facts(executor: Executor, run: Run) -> Facts:
-    """Returns what the rules know about a run.
+    """Collects the facts about a run that the rules read.
 
     Args:
         executor: The executor, after training.
-        run: The run, with its last status.
+        run: The run, with its final status.
     """
     program = executor.program
     targets = program.dataset.train.targets
@@ -79,8 +79,13 @@ def make_facts(executor: Executor, run: Run) -> Facts:
 
 
 def _input_size(program: Program) -> float | None:
-    """Returns the largest root mean square of an input feature; None if a layer scales inputs."""
+    """Returns the largest root mean square of an input feature.
+
+    Returns:
+        None if the data set or a layer of the network scales the inputs.
+    """
     dataset = program.dataset
+    # The last network is the one that sees the data: the only one, or the discriminator of a pair.
     if dataset.input_scale is not None or _scales(program.learner.networks[-1]):
         return None
     inputs = dataset.train.first(_EXAMPLES).astype(np.float64)
@@ -111,6 +116,7 @@ def _constant_losses(program: Program) -> ConstantLosses | None:
     # Penalties are added to the loss, and change as weights grow.
     if any(network.losses for network in program.learner.networks):
         return None
+    # In the order of the fields of ConstantLosses. A formula is known for all three or for none.
     found: list[float | None] = []
     if program.task == "classification":
         train, validation = (
@@ -134,6 +140,7 @@ def _class_shares(job: Job, dataset: Dataset, split: Split) -> NDArray[np.float6
     """Returns the share of each class in the loss of a split, shape [classes]."""
     count = len(dataset.class_names)
     sums = np.bincount(split.targets, weights=split.weights, minlength=count).astype(np.float64)
+    # `class_weights` returns only the balanced ones; other weights are a list in the config.
     of_classes = class_weights(job, dataset) or job.config.loss.get(CLASS_WEIGHTS)
     sums *= np.ones(count) if of_classes is None else np.asarray(of_classes, np.float64)
     shares: NDArray[np.float64] = sums / sums.sum()
@@ -143,7 +150,8 @@ def _class_shares(job: Job, dataset: Dataset, split: Split) -> NDArray[np.float6
 def _classes(executor: Executor, status: Status) -> Classes:
     dataset, count = executor.program.dataset, len(executor.program.dataset.class_names)
     predicted = None
-    # The last model of a run that failed may be broken, and is not worth an evaluation.
+    # The evaluation of the last step, which the executor has kept: the networks themselves have the
+    # best weights again. The last model of a failed run may be broken, and is not evaluated.
     if status is Status.FINISHED:
         predictions = executor.evaluate_validation().predictions
         predicted = np.bincount(predictions.argmax(axis=-1), minlength=count)

@@ -77,15 +77,15 @@ def _made_up(targets: tf.Tensor, outputs: tf.Tensor) -> Sequence[tf.Tensor]:
     # Near and far, since a clipped loss is constant on one side or beyond a limit.
     noise = np.random.default_rng(0).standard_normal(outputs.shape)
     if targets.dtype.is_integer:
-        centre, spread = np.zeros(outputs.shape), np.ones(1)
+        center, spread = np.zeros(outputs.shape), np.ones(1)
     else:
-        centre = np.roll(np.asarray(targets, np.float64), 1, axis=0)
-        spread = centre.std(axis=0, keepdims=True)
+        center = np.roll(np.asarray(targets, np.float64), 1, axis=0)
+        spread = center.std(axis=0, keepdims=True)
         spread = np.where(spread > 0, spread, 1.0)
-        if centre.shape != tuple(outputs.shape):
-            centre, spread = np.zeros(outputs.shape), np.ones(1)
+        if center.shape != tuple(outputs.shape):
+            center, spread = np.zeros(outputs.shape), np.ones(1)
     shifts = [factor * spread * noise for factor in (1, -1, 10, -10)]
-    return [outputs, *(tf.constant(centre + shift, outputs.dtype) for shift in shifts)]
+    return [outputs, *(tf.constant(center + shift, outputs.dtype) for shift in shifts)]
 
 
 def _check_gradient(loss: Function, targets: tf.Tensor, tried: Sequence[tf.Tensor]) -> None:

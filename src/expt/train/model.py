@@ -17,7 +17,7 @@ from expt.train.objective import output_scale
 
 
 def make_model(job: Job, dataset: Dataset) -> Any:
-    """Returns the model that a config names, between layers that standardise inputs and outputs.
+    """Returns the model that a config names, between layers that standardize inputs and outputs.
 
     A model part with a `_step_`, such as a pair of models, may return another object, which is
     returned as it is.

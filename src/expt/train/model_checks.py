@@ -140,12 +140,12 @@ def _check_whole(dataset: Dataset, takes: str) -> None:
         takes: The reason, for messages.
 
     Raises:
-        UserError: They have fractions, or are standardised.
+        UserError: They have fractions, or are standardized.
     """
     # Keras casts them to integers, which cuts off fractions without a warning.
     if dataset.input_scale is not None:
         raise UserError(
-            f"model: it {takes}, but the inputs of data={dataset.name} are standardised, and no "
+            f"model: it {takes}, but the inputs of data={dataset.name} are standardized, and no "
             "whole numbers any more. Expected data.standardize=false."
         )
     inputs = dataset.train.first(_TRIED)

@@ -21,14 +21,14 @@ from expt.train.class_weights import CLASS_WEIGHTS, class_weights
 from expt.train.data_loading import class_number
 
 Function = Callable[..., Any]
-"""A loss or metric: a function of targets and outputs; a metric may also have `weights`."""
+"""A loss or metric: a function of targets and outputs; a metric may also take `weights`."""
 
 _TAKES_WEIGHTS = "takes_weights"
 
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss that is minimised, and the metrics that are reported.
+    """The loss that is minimized, and the metrics that are reported.
 
     Attributes:
         loss: A function of targets and outputs that returns one value per example, shape [batch],
@@ -102,10 +102,10 @@ def output_type(model: keras.Model) -> tf.DType:
 
 
 def takes_weights_like(metric: Function) -> Callable[[Function], Function]:
-    """Returns a decorator for wrappers of a metric, which take weights exactly if it does."""
+    """Returns a decorator that marks a wrapper as taking weights if and only if `metric` does."""
 
-    # `functools.wraps` would keep the signature, but AutoGraph fails on a function that it has
-    # wrapped around a partial.
+    # `functools.wraps` would keep the signature, but AutoGraph can't convert a function to which
+    # `functools.wraps` has given the attributes of a partial.
     def decorate(function: Function) -> Function:
         setattr(function, _TAKES_WEIGHTS, takes_weights(metric))
         return function
@@ -114,10 +114,10 @@ def takes_weights_like(metric: Function) -> Callable[[Function], Function]:
 
 
 def penalty_of(model: keras.Model) -> tf.Tensor:
-    """Returns the sum of the losses that a model added in its last call, a scalar of Keras' type.
+    """Returns the sum of the losses that a model added in its last call, a scalar.
 
     These are the penalties on its weights and on the activations of its layers, and the values
-    that its layers passed to `add_loss`.
+    that its layers passed to `add_loss`. The dtype is `keras.config.floatx()`.
     """
     dtype = keras.config.floatx()  # float32, except where gradients are checked in float64
     penalties = [tf.cast(penalty, dtype) for penalty in model.losses]
@@ -170,10 +170,12 @@ def log_odds(outputs: tf.Tensor, link: str | None) -> tf.Tensor:
     logits = tf.cast(outputs, tf.float64)
     if link == "sigmoid":
         return logits
-    # Of two classes, both formulas are the difference of the logits.
+    # For two classes, both formulas are the difference of the logits.
     if outputs.shape[-1] == 2:
         return logits - tf.reverse(logits, axis=[-1])
-    logits -= tf.reduce_max(logits, axis=-1, keepdims=True)  # equal p, equal bits
+    # Logits that differ by a constant have equal probabilities. Without this shift, rounding would
+    # make their log-odds differ, and break ties in the ranking.
+    logits -= tf.reduce_max(logits, axis=-1, keepdims=True)
     # Only for the largest logit, the sum over the others is computed directly. For the rest, p_k
     # is at most 1/2, so that log (1 - p_k) loses no digits.
     is_largest = tf.one_hot(tf.argmax(logits, axis=-1), logits.shape[-1]) > 0
@@ -189,8 +191,9 @@ def log_odds(outputs: tf.Tensor, link: str | None) -> tf.Tensor:
 def make_objective(job: Job, dataset: Dataset) -> Objective:
     """Returns the objective that a config names, for a data set.
 
-    If the targets are standardised, the loss is computed on standardised values. Metrics of
-    classification receive logits, all other metrics receive predictions.
+    If the targets are standardized, the loss is computed on standardized values. Classification
+    metrics receive logits, or log-odds if their config declares `_takes_: log_odds`; all other
+    metrics receive predictions.
 
     Raises:
         UserError: The class weights, or the positive class of a metric, do not fit the data.
@@ -207,9 +210,9 @@ def make_objective(job: Job, dataset: Dataset) -> Objective:
         for name, node in metrics_for(job, task).items()
     }
     if task != "classification":
-        metrics = {name: _of_predictions(metric, predict) for name, metric in metrics.items()}
+        metrics = {name: _with_predictions(metric, predict) for name, metric in metrics.items()}
     return Objective(
-        loss=with_targets_cast(loss) if scale is None else _on_scale(loss, scale),
+        loss=with_targets_cast(loss) if scale is None else _with_standardized_values(loss, scale),
         metrics=metrics,
         predict=predict,
         link=link,
@@ -255,7 +258,7 @@ def _check_required(
 
 
 def output_scale(job: Job, dataset: Dataset, task: str) -> Scale | None:
-    """Returns the scale by which targets are standardised; None if they are used unchanged."""
+    """Returns the scale by which targets are standardized; None if they are used unchanged."""
     # A loss that declares a range of targets, such as 0 to 1, must see them in that range.
     if TARGETS_KEY in job.config.loss:
         return None
@@ -263,23 +266,23 @@ def output_scale(job: Job, dataset: Dataset, task: str) -> Scale | None:
     return scales.get(task)
 
 
-def _of_predictions(metric: Function, predict: Callable[[tf.Tensor], tf.Tensor]) -> Function:
+def _with_predictions(metric: Function, predict: Callable[[tf.Tensor], tf.Tensor]) -> Function:
     @takes_weights_like(metric)
-    def of_predictions(targets: tf.Tensor, outputs: tf.Tensor, **options: Any) -> Any:
+    def with_predictions(targets: tf.Tensor, outputs: tf.Tensor, **options: Any) -> Any:
         return metric(targets, predict(outputs), **options)
 
-    return of_predictions
+    return with_predictions
 
 
-def _on_scale(loss: Function, scale: Scale) -> Function:
-    """Wraps a loss so that it receives standardised targets and outputs."""
+def _with_standardized_values(loss: Function, scale: Scale) -> Function:
+    """Wraps a loss so that it receives standardized targets and outputs."""
 
     # Subtracted in float64, since targets with a large mean lose digits in float32; the loss
-    # itself gets Keras' type, float32, as for targets without a scale.
-    def on_scale(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-        standardised = (
+    # itself receives `keras.config.floatx()`, float32, as for targets without a scale.
+    def with_standardized_values(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        standardized = (
             (tf.cast(x, tf.float64) - scale.mean) / scale.deviation for x in (targets, outputs)
         )
-        return loss(*(tf.cast(x, keras.config.floatx()) for x in standardised))
+        return loss(*(tf.cast(x, keras.config.floatx()) for x in standardized))
 
-    return on_scale
+    return with_standardized_values

@@ -1,6 +1,6 @@
 """Selects the examples that an evaluation scores, without those that the run was trained on.
 
-Examples are recognised by the hashes of their inputs, which a run records.
+Examples are recognized by the hashes of their inputs, which a run records.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """A training session: builds, trains and records one run, from start to end.
 
-Importing this module imports TensorFlow; call `start_tensorflow` before.
+Importing this module imports TensorFlow; call `expt.train.backend.start_tensorflow` first.
 """
 
 import logging
@@ -61,7 +61,7 @@ class Session:
     """The training of one job to its last step, in this process.
 
     Attributes:
-        job: The job, with its frozen config; it must have been checked.
+        job: The job, with its frozen config; `expt.config.checks.check` must have accepted it.
         dataset: The data set of the job.
         directory: The run directory; it must exist, and hold either no run or the one to continue.
         sinks: The recorders in addition to the journal and the console.
@@ -69,8 +69,8 @@ class Session:
         previous: The record of the previous run, if it is to be continued from its last
             checkpoint; None for a new run.
         make_writer: Makes the checkpoint writer.
-        sweep: The sweep that the run is a job of; None for a single run. A job is marked as closed
-            in run.json by the sweep, not by the session.
+        sweep: The sweep that the run is a job of; None for a single run. The run of a job is marked
+            as closed in run.json by the sweep, not by the session.
     """
 
     job: Job
@@ -102,11 +102,11 @@ class Session:
         with locked(self.directory, by_its_sweep=self.sweep is not None):
             code, phases = code_of(self.job.config), Phases(self.console)
             executor, hooks, resumption, notes = self._build(code, phases)
-            rate_note = None
+            schedule_note = None
             # All user errors are raised before `_begin`, which writes the first file.
             if resumption is not None:
-                rate_note = resumption.restore(executor.state, executor.program.timeline)
-            run = self._begin(executor, code, rate_note, notes)
+                schedule_note = resumption.restore(executor.state, executor.program.timeline)
+            run = self._begin(executor, code, schedule_note, notes)
             recorder = self._recorder(executor, phases)
             with (
                 deferred_signals() as interruption,
@@ -156,7 +156,7 @@ class Session:
         return executor, hooks, resumption, notes
 
     def _begin(
-        self, executor: Executor, code: Code, rate_note: str | None, notes: Sequence[str]
+        self, executor: Executor, code: Code, schedule_note: str | None, notes: Sequence[str]
     ) -> Run:
         """Writes run.json, and returns the new or resumed run."""
         job, dataset, directory = self.job, self.dataset, self.directory
@@ -166,12 +166,12 @@ class Session:
                 run = new_run(job, dataset, directory, learner, code, self.sweep)
             else:
                 step = executor.state.progress.step
-                run = resumed_run(job, dataset, directory, self.previous, step, code, rate_note)
+                run = resumed_run(job, dataset, directory, self.previous, step, code, schedule_note)
             if notes:
                 run.update(notes=list(notes))
-        if rate_note is not None:
-            self._print(rate_note)
-            _log.info(rate_note)
+        if schedule_note is not None:
+            self._print(schedule_note)
+            _log.info(schedule_note)
         return run
 
     def _recorder(self, executor: Executor, phases: Phases) -> Recorder:
@@ -187,7 +187,7 @@ class Session:
         loop = self.job.config.loop
         folder, keep = self.directory / CHECKPOINTS, loop.keep_checkpoints
         assert run.record.code is not None
-        of_run = identity(self.job.config, self.dataset.fingerprint, run.record.code.hash)
+        run_identity = identity(self.job.config, self.dataset.fingerprint, run.record.code.hash)
         images = Every(
             Cadence.parse(loop.image_every),
             DrawImages(executor.program),
@@ -197,12 +197,14 @@ class Session:
         finds_rate = self.job.config.mode is Mode.lr_finder
         with ExitStack() as stack:
             finder = finding_learning_rate(finds_rate, executor, recorder, run)
-            # First in, last out: a loss that is not finite ends a range test, but not the run.
+            # Entered first, so left last: `checkpointing` must see a NonFiniteLossError, and save
+            # no checkpoint of those weights, before the finder turns the error into the normal end
+            # of a range test.
             finding = stack.enter_context(finder)
             profile = stack.enter_context(profiling(loop.profile, self.directory / "train"))
             writer = self.make_writer(folder, keep, self._before_checkpoint)
             cadence = Cadence.parse(loop.save_every)
-            saving = checkpointing(cadence, executor.state, writer, of_run)
+            saving = checkpointing(cadence, executor.state, writer, run_identity)
             # Checkpoints come last: a resumed run does not call the hooks of the saved step again.
             yield [*hooks, images, *finding, *profile, stack.enter_context(saving)]
 

@@ -3,7 +3,8 @@
 `gradients` is a pure function of weights, batch and states. `update` is the only one that assigns
 to variables. `metrics` computes the metrics of the batch from the outputs before the update.
 
-Only the training steps have GradientTapes that train; the checks before training have their own.
+Training uses only the gradients that are computed here and in `expt.train.adversarial_step`. The
+GradientTapes elsewhere (checks, probes, terms of a loss) never update a weight.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -97,8 +98,8 @@ class Stateless:
     Args:
         weights: The variables that gradients are computed for.
         weight_values: The value of each.
-        states: The variables that a forward pass may change. A variable that is also in `weights`
-            has its value there.
+        states: The variables that a forward pass may change. For a variable that is also
+            in `weights`, the value there counts.
         state_values: The value of each.
     """
 
@@ -140,7 +141,8 @@ def states_of(networks: Sequence[keras.Model]) -> list[keras.Variable]:
         found += network.non_trainable_variables
         # Keras has no public function that lists nested layers.
         for layer in network._flatten_layers():
-            # Its forward pass assigns the normalized kernel to a trainable variable.
+            # SpectralNormalization assigns the normalized kernel to a trainable variable in each
+            # forward pass.
             if isinstance(layer, keras.layers.SpectralNormalization):
                 found.append(layer.kernel)
     # A frozen kernel is in the list twice. Keyed by id, since `==` of variables is elementwise.

@@ -19,9 +19,9 @@ def supervised_terms(
 ) -> Terms:
     """Returns the terms of supervised training: `data`, and `penalty.LAYER` for each penalty.
 
-    Their sum is the loss of `make_train_step` with the same arguments, and the sum of their
-    gradients its gradient, which an optimizer for mixed_float16 scales. A batch is always computed
-    as a whole.
+    The terms add up to the loss of `make_train_step` with the same arguments, and their gradients
+    to its gradient. Under mixed_float16 the gradients, but not the values, are multiplied by the
+    optimizer's loss scale. The batch is never split into micro-batches.
     """
     variables, states = model.trainable_variables, states_of([model])
 
@@ -90,8 +90,9 @@ def adversarial_terms(
 
 
 def penalties_of(model: keras.Model, scope: Stateless) -> dict[str, tf.Tensor]:
-    """Returns the losses that each layer of a model added in its last call, by the layer's name.
+    """Returns the penalties of a model by layer.
 
+    They are the losses that a layer added in the last call, and the regularizers of its weights.
     Their sum is `expt.train.objective.penalty_of`.
 
     Args:
@@ -103,19 +104,30 @@ def penalties_of(model: keras.Model, scope: Stateless) -> dict[str, tf.Tensor]:
         # Keras has no public name for the losses of a layer without those of the layers inside.
         for loss in layer._get_own_losses():
             found.setdefault(layer.name, []).append(loss)
+    names = layer_names(model)
     for variable, value in zip(model.trainable_variables, scope.weights(), strict=True):
         if variable.regularizer is not None:
-            found.setdefault(layer_name(variable), []).append(variable.regularizer(value))
+            found.setdefault(names[id(variable)], []).append(variable.regularizer(value))
     return {
         name: tf.add_n([tf.cast(loss, tf.float32) for loss in losses])
         for name, losses in found.items()
     }
 
 
-def layer_name(variable: keras.Variable) -> str:
-    """Returns the name of a variable's layer, without slashes."""
-    # A variable's path ends with the names of its layer and its own; a slash would be taken for the
-    # end of a group.
-    path = variable.path.split("/")
-    parts = path[:-1][-2:] if len(path) > 3 else path[:-1][-1:]
-    return ".".join(parts) or variable.name
+def layer_names(network: keras.Model) -> dict[int, str]:
+    """Returns the name of the layer of each trainable variable, by the variable's id.
+
+    The name of a layer within another one follows the name of that layer after a dot, as in
+    `multi_head_attention.query`: the inner names of two such layers are the same.
+    """
+    models = {layer.name for layer in network._flatten_layers() if isinstance(layer, keras.Model)}
+    names = {}
+    for variable in network.trainable_variables:
+        *path, own_name = variable.path.split("/")
+        # A path begins with the name of a model only if that has built its layers itself, as a
+        # Sequential model does.
+        if len(path) > 1 and path[0] in models:
+            path = path[1:]
+        # Not joined by a slash, which separates the group of a metric from its name.
+        names[id(variable)] = ".".join(path[-2:]) or own_name
+    return names

@@ -14,7 +14,7 @@ Pixels = NDArray[np.uint8]
 Write = Callable[[Pixels], bytes]
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GRAY, _COLORS, _GRAY_ALPHA, _COLORS_ALPHA = 0, 2, 4, 6  # colour types of PNG
+_GRAY, _COLORS, _GRAY_ALPHA, _COLORS_ALPHA = 0, 2, 4, 6  # color types of PNG
 _CHANNELS = {_GRAY: 1, _COLORS: 3, _GRAY_ALPHA: 2, _COLORS_ALPHA: 4}
 
 
@@ -98,7 +98,7 @@ def with_alpha(pixels: Pixels, alpha: int = 255) -> Pixels:
 
 
 def colored(pixels: Pixels) -> Pixels:
-    """Returns gray pixels as colours."""
+    """Returns gray pixels as colors."""
     return np.repeat(pixels[..., None], 3, axis=-1)
 
 

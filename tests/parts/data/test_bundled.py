@@ -141,9 +141,9 @@ def test_input_scale_is_fitted_to_the_train_split_only(make: Make) -> None:
     scale, inputs = dataset.input_scale, dataset.train.inputs
     assert scale is not None
     assert isinstance(inputs, np.ndarray)
-    standardised = (inputs.astype(np.float64) - scale.mean) / scale.deviation
-    np.testing.assert_allclose(standardised.mean(axis=0), 0, atol=1e-5)
-    np.testing.assert_allclose(standardised.std(axis=0), 1, rtol=1e-5)
+    standardized = (inputs.astype(np.float64) - scale.mean) / scale.deviation
+    np.testing.assert_allclose(standardized.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(standardized.std(axis=0), 1, rtol=1e-5)
     assert make(batch_size=32, standardize=False).load().input_scale is None
 
 

@@ -307,9 +307,9 @@ def test_scale_is_exact_in_any_unit_and_around_any_mean(exponent: int, shift: fl
     unit = 10.0**exponent
     values = (COLUMN + shift) * unit
     scale = Scale.fit(values[:, None])
-    standardised = (values - scale.mean) / scale.deviation
+    standardized = (values - scale.mean) / scale.deviation
     expected = (COLUMN - COLUMN.mean()) / COLUMN.std()
-    np.testing.assert_allclose(standardised, expected, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(standardized, expected, rtol=0, atol=1e-8)
 
 
 def test_scale_only_shifts_constants() -> None:

@@ -288,7 +288,7 @@ def test_images_may_be_augmented(tmp_path: Path) -> None:
         load(path, augment={"shift": "many"})
 
 
-def test_inputs_are_not_standardised(tmp_path: Path) -> None:
+def test_inputs_are_not_standardized(tmp_path: Path) -> None:
     assert load(npz_file(tmp_path, make_arrays())).input_scale is None
 
 

@@ -158,7 +158,7 @@ def test_broken_metadata_is_ignored(exif: bytes) -> None:
 
 
 def over(colors: NDArray[Any], alpha: NDArray[Any], background: Color) -> Pixels:
-    """Blends colours, shape [..., 3], with a background by their alpha, as a reference."""
+    """Blends colors, shape [..., 3], with a background by their alpha, as a reference."""
     share = alpha[..., None] / 255
     return np.floor(colors * share + np.asarray(background) * (1 - share) + 0.5).astype(np.uint8)
 
@@ -191,7 +191,7 @@ def test_transparent_gray_stays_gray_on_gray(background: Color) -> None:
 
 
 def test_colors_of_fully_transparent_pixels_are_ignored() -> None:
-    # The same image for a viewer, with different colours stored under the transparent pixels.
+    # The same image for a viewer, with different colors stored under the transparent pixels.
     first, second = (np.dstack([colors, ALPHA * 0]) for colors in (COLORS, 255 - COLORS))
     for background in BACKGROUNDS:
         one, other = (
@@ -223,7 +223,7 @@ def test_transparent_color() -> None:
     expected[2, 3] = (0, 255, 7)
     np.testing.assert_array_equal(decoded(content, (0, 255, 7)), expected)
     deep = png(sixteen(COLORS), 16, chunk(b"tRNS", key))
-    assert "16 bits a channel and a transparent colour" in refused(deep, (0, 0, 0)).fault
+    assert "16 bits a channel and a transparent color" in refused(deep, (0, 0, 0)).fault
 
 
 def test_transparent_color_that_no_pixel_has() -> None:
@@ -264,7 +264,7 @@ def test_16_bits_that_may_be_unscaled_12_are_refused(levels: NDArray[Any]) -> No
 REFUSED = {
     "whole numbers of 32 bits": tiff(PIXELS.astype("<u4")),
     "fractions": save(Image.fromarray(PIXELS.astype(np.float32)), "TIFF"),
-    "colour space LAB": save(Image.frombytes("LAB", (4, 4), bytes(48)), "TIFF"),
+    "color space LAB": save(Image.frombytes("LAB", (4, 4), bytes(48)), "TIFF"),
     "mode YCbCr": save(Image.fromarray(COLORS).convert("YCbCr"), "TIFF"),
     "channels have 8 bits, signed": tiff(PIXELS.view(np.int8), t339=2),
     "signed|whole numbers": tiff(sixteen(PIXELS).view(np.int16), t339=2),

@@ -279,7 +279,7 @@ def test_fingerprint_changes_with_the_preparation(folder: Path) -> None:
 def test_every_format(tmp_path: Path, extension: str, channels: int) -> None:
     shape = (6, 7) if channels == 1 else (6, 7, 3)
     for seed in range(20):
-        # Few levels, so that GIF's palette of 256 colours loses little.
+        # Few levels, so that GIF's palette of 256 colors loses little.
         pixels = draw(seed, *shape) // 32 * 32
         save(tmp_path / CLASSES[seed % 2] / f"{seed}.{extension}", pixels)
     dataset = load(tmp_path, channels=channels)
@@ -320,8 +320,8 @@ def test_image_size_resizes_bilinearly(tmp_path: Path) -> None:
             sum(w * pixels[2 * row - 1 + k] for k, w in enumerate((1, 3, 3, 1))) / 8
             for row in range(1, 5)
         ]
-        centre = sum(w * np.asarray(middle)[:, 1 + k] for k, w in enumerate((1, 3, 3, 1))) / 8
-        np.testing.assert_allclose(image[1:5, 1] * 255, centre, atol=1.01)
+        center = sum(w * np.asarray(middle)[:, 1 + k] for k, w in enumerate((1, 3, 3, 1))) / 8
+        np.testing.assert_allclose(image[1:5, 1] * 255, center, atol=1.01)
 
 
 def test_image_size_of_all_files_resizes_nothing(folder: Path) -> None:
@@ -477,7 +477,7 @@ def test_files_refused_in_training_are_refused_later(tmp_path: Path) -> None:
     larger = load(tmp_path / "larger", preparation=known, image_size=[4, 5])
     assert larger.input_shape == (4, 5, 3)
     fill(tmp_path / "gray", 20, CLASSES, 4, 5)
-    with pytest.raises(UserError, match=r"it has gray pixels, but coloured ones are expected"):
+    with pytest.raises(UserError, match=r"it has gray pixels, but colored ones are expected"):
         load(tmp_path / "gray", preparation=known)
     assert load(tmp_path / "gray", preparation=known, channels=3).input_shape == (4, 5, 3)
     transparent_folder(tmp_path / "clear")
@@ -643,7 +643,7 @@ BAD_FILES = [
     (
         "z.png",
         encoded("png", 4, 5),
-        r"it has gray pixels, but coloured ones are expected; data\.channels",
+        r"it has gray pixels, but colored ones are expected; data\.channels",
     ),
     ("z.webp", cut(encoded("webp", 40, 50, 3)), "can't be decoded|or it is damaged"),
     ("z.tif", cut(encoded("tiff", 4, 5, 3)), "can't be decoded|or it is damaged"),
@@ -696,7 +696,7 @@ def test_broken_link_is_reported(folder: Path) -> None:
     assert load(folder, on_error="skip").skipped == 1
 
 
-def test_other_sizes_and_colours_are_converted_by_options(folder: Path) -> None:
+def test_other_sizes_and_colors_are_converted_by_options(folder: Path) -> None:
     save(folder / "cat" / "z.png", draw(1, 6, 5))
     with pytest.raises(UserError, match=r"data\.channels=1 or data\.channels=3"):
         load(folder)

@@ -34,7 +34,7 @@ CLASSES = {
         ("88", "170794150009", "995279394541916024", "995279394541916030"),
     ),
     # As float64 these would be one number.
-    "neighbours beyond 2^53": (
+    "neighbors beyond 2^53": (
         [str(2**60 + 2), str(2**60), str(2**60 + 1)],
         (str(2**60), str(2**60 + 1), str(2**60 + 2)),
     ),

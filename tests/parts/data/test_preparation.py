@@ -62,7 +62,7 @@ AMBIGUOUS: dict[str, tuple[Any, float, Any]] = {
     "16 bits for whole numbers": (PIXELS, 1.0, (PIXELS * 257).astype(np.uint16)),
     "whole numbers for fractions": (FRACTIONS, 1.0, PIXELS.astype(np.uint8)),
     "larger floats for fractions": (FRACTIONS, 1.0, PIXELS.astype(np.float32)),
-    "whole numbers for standardised ones": (FRACTIONS - 0.5, 1.0, PIXELS),
+    "whole numbers for standardized ones": (FRACTIONS - 0.5, 1.0, PIXELS),
 }
 
 

@@ -1,4 +1,4 @@
-"""Facts of made-up runs, for tests of the rules."""
+"""Facts about made-up runs, for tests of the rules."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -38,7 +38,7 @@ def by_epoch(values: Sequence[float] | NDArray[np.floating[Any]]) -> Series:
 
 
 def falling(start: float, end: float, count: int = NUM_STEPS) -> NDArray[np.float64]:
-    """Returns values that fall from a start and are at the end after a third."""
+    """Returns values that fall exponentially from a start, and reach the end after a third."""
     return end + (start - end) * np.exp(-np.arange(count) / (count / 20))
 
 
@@ -59,7 +59,7 @@ def facts(
     params: Mapping[str, Any] | None = None,
     **values: Any,
 ) -> Facts:
-    """Returns the facts of a healthy run with ten classes, but for what is given."""
+    """Returns the facts about a healthy run with ten classes, changed by the arguments."""
     healthy = {
         "train/loss": by_step(falling(2.3, 0.1)),
         "val/loss": by_epoch(falling(2.3, 0.15, len(EVALUATIONS))),
@@ -76,7 +76,7 @@ def facts(
 
 
 def found(rule: str, given: Facts) -> Finding | None:
-    """Returns what a rule finds, and checks that it is named after the rule."""
+    """Returns the finding of a rule, and asserts that it bears the name of the rule."""
     findings = list(RULES[rule](given))
     assert len(findings) <= 1
     assert all(finding.rule == rule for finding in findings)

@@ -19,13 +19,15 @@ def mean_loss(function: object, probabilities: np.ndarray, **options: float) -> 
 
 @pytest.mark.parametrize("name", ["crossentropy", "mse"])
 @pytest.mark.parametrize("predicted", [np.full(3, 1 / 3), SHARES, np.array([0.2, 0.7, 0.1])])
-def test_losses_of_labels(name: str, predicted: np.ndarray) -> None:
+def test_loss_of_constant_probabilities_equals_that_of_the_model(
+    name: str, predicted: np.ndarray
+) -> None:
     node = {"_target_": f"expt.parts.losses.{name}"}
     expected = mean_loss(getattr(losses, name), predicted)
     assert classification_loss(node, predicted, SHARES) == pytest.approx(expected, rel=1e-5)
 
 
-def test_label_smoothing() -> None:
+def test_best_prediction_with_label_smoothing_has_the_lowest_loss() -> None:
     node = {"_target_": "expt.parts.losses.crossentropy", "label_smoothing": 0.3}
     best = smooth(node, SHARES)
     expected = mean_loss(losses.crossentropy, best, label_smoothing=0.3)
@@ -35,14 +37,14 @@ def test_label_smoothing() -> None:
     assert all(one is not None and one > expected for one in found)
 
 
-def test_class_without_examples() -> None:
+def test_class_without_examples_may_have_an_infinite_loss() -> None:
     node = {"_target_": "expt.parts.losses.crossentropy"}
     shares = np.array([0.5, 0.5, 0.0])
     assert classification_loss(node, shares, shares) == pytest.approx(np.log(2))
     assert classification_loss(node, shares, np.array([0.5, 0.0, 0.5])) == np.inf
 
 
-def test_losses_of_values() -> None:
+def test_loss_of_a_constant_value_is_known_for_mse_and_mae() -> None:
     fitted, actual = np.array([[1.0], [2.0], [6.0]]), np.array([[3.0], [5.0]])
     assert regression_loss({"_target_": "expt.parts.losses.mse"}, fitted, fitted) == 14 / 3
     assert regression_loss({"_target_": "expt.parts.losses.mse"}, fitted, actual) == 2.0

@@ -1,4 +1,4 @@
-"""Tests of the rules over data and predictions: each fires on its fault, and not near it."""
+"""Tests of the rules about data and predictions: each fires for its fault, not just below it."""
 
 import numpy as np
 import pytest
@@ -32,13 +32,13 @@ def test_run_without_records_has_no_findings(rule: str) -> None:
 
 
 @pytest.mark.parametrize(("first", "fires"), [(5.5, False), (6.0, True)])
-def test_first_loss(first: float, fires: bool) -> None:
+def test_large_first_loss_is_found(first: float, fires: bool) -> None:
     # 2.5 times log 10 is 5.8.
     finding = found("initial_loss", facts({"train/loss": by_step(falling(first, 0.1))}))
     assert (finding is not None) is fires
 
 
-def test_first_loss_of_raw_targets() -> None:
+def test_large_first_loss_of_raw_targets_has_a_remedy() -> None:
     given = facts(
         {"train/loss": by_step(falling(30_000, 3_000))},
         {"data.standardize_targets": False},
@@ -55,21 +55,21 @@ def test_first_loss_of_raw_targets() -> None:
     ("size", "fires"),
     [(None, False), (1.0, False), (9.0, False), (255.0, True), (0.02, False), (0.001, True)],
 )
-def test_size_of_inputs(size: float | None, fires: bool) -> None:
+def test_unscaled_inputs_are_found(size: float | None, fires: bool) -> None:
     finding = found("unscaled_inputs", facts(input_size=size))
     assert (finding is not None) is fires
     if finding is not None:
         assert finding.remedy == "data.standardize=true"
 
 
-def test_constant_labels() -> None:
+def test_constant_labels_are_found() -> None:
     finding = found("constant_labels", facts(classes=classes([0, 90, 0], [0, 20, 0])))
     assert finding is not None
     assert "class b" in finding.message
     assert not found("constant_labels", facts(classes=classes([1, 90], [0, 20])))
 
 
-def test_constant_values() -> None:
+def test_constant_targets_of_a_regression_are_found() -> None:
     assert found("constant_labels", facts(task="regression", target_deviation=0.0))
     assert not found("constant_labels", facts(task="regression", target_deviation=0.1))
 
@@ -83,13 +83,13 @@ def memorized(val: float, accuracy: float = 0.1) -> Facts:
     return facts(columns, classes=classes(TEN, TEN, TEN))
 
 
-def test_labels_that_are_only_memorized() -> None:
+def test_memorized_labels_are_found() -> None:
     assert found("shuffled_labels", memorized(3.0))
     assert not found("shuffled_labels", memorized(2.0))
     assert not found("shuffled_labels", memorized(3.0, accuracy=0.2))
 
 
-def test_labels_that_no_healthy_gradient_learns() -> None:
+def test_shuffled_labels_are_found_before_they_are_memorized() -> None:
     flat = {
         "train/loss": by_step(np.full(NUM_STEPS, 2.3)),
         "val/loss": by_epoch(np.full(len(EVALUATIONS), 2.3)),
@@ -101,7 +101,7 @@ def test_labels_that_no_healthy_gradient_learns() -> None:
     assert not found("shuffled_labels", facts({**flat, **still}))
 
 
-def test_class_that_is_never_predicted() -> None:
+def test_class_that_is_never_predicted_is_found() -> None:
     given = facts(classes=classes([500, 20, 500], [100, 4, 100], [110, 0, 94]))
     finding = found("ignored_classes", given)
     assert finding is not None
@@ -109,17 +109,17 @@ def test_class_that_is_never_predicted() -> None:
     assert finding.remedy == "loss.class_weights=balanced"
 
 
-def test_class_that_is_too_rare_to_judge() -> None:
+def test_class_with_two_validation_examples_is_not_judged() -> None:
     given = facts(classes=classes([500, 20, 500], [100, 2, 100], [108, 0, 94]))
     assert found("ignored_classes", given) is None
 
 
-def test_balanced_weights_are_no_remedy_for_a_frequent_class() -> None:
+def test_balanced_weights_are_not_advised_for_a_frequent_class() -> None:
     given = facts(classes=classes([500, 400, 500], [100, 80, 100], [180, 0, 100]))
     finding = found("ignored_classes", given)
     assert finding is not None
     assert finding.remedy is None
 
 
-def test_classes_without_predictions() -> None:
+def test_run_without_predictions_has_no_ignored_classes() -> None:
     assert found("ignored_classes", facts(classes=classes([500, 20], [100, 4]))) is None

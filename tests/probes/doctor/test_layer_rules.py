@@ -1,4 +1,4 @@
-"""Tests of the rules over layers: each fires on its fault, and not near it."""
+"""Tests of the rules about layers: each fires for its fault, but not just below it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -44,7 +44,7 @@ def test_run_without_probes_has_no_findings(rule: str) -> None:
 
 
 @pytest.mark.parametrize(("norm", "fires"), [(0.03, False), (1e-4, True)])
-def test_gradient_far_below_that_of_the_last_layer(norm: float, fires: bool) -> None:
+def test_vanishing_gradient_is_found(norm: float, fires: bool) -> None:
     given = facts(columns("gradient_norm", [norm, 0.1, 1.0, 1.0]), {"act": "sigmoid"})
     finding = found("vanishing_gradients", given)
     assert (finding is not None) is fires
@@ -54,23 +54,23 @@ def test_gradient_far_below_that_of_the_last_layer(norm: float, fires: bool) -> 
         assert "dense's is 0.0001 of that of dense_2's" in finding.message
 
 
-def test_small_gradients_of_all_layers_do_not_vanish() -> None:
-    # At the end of training all of them are small.
+def test_small_gradients_of_all_layers_are_not_vanishing() -> None:
+    # At the end of training, the gradients of all layers are small.
     assert not found(
         "vanishing_gradients", facts(columns("gradient_norm", [1e-7, 2e-7, 3e-7, 4e-7]))
     )
 
 
-def test_networks_of_a_pair_are_not_compared() -> None:
+def test_networks_of_an_adversarial_pair_are_not_compared() -> None:
     given = facts(columns("gradient_norm", [1e-4, 0.1, 1.0, 1.0]), task="generation")
     assert found("vanishing_gradients", given) is None
 
 
-def test_zero_gradient_is_not_called_vanishing() -> None:
+def test_zero_gradient_is_not_vanishing() -> None:
     assert not found("vanishing_gradients", facts(columns("gradient_norm", [0.0, 0.5, 1.0, 1.1])))
 
 
-def test_huge_gradient() -> None:
+def test_exploding_gradient_is_found() -> None:
     norms = np.full(NUM_STEPS, 10.0)
     norms[30] = 5e3
     given = facts({"train/grad_norm": by_step(norms), **HEALTHY})
@@ -82,7 +82,7 @@ def test_huge_gradient() -> None:
     assert not found("exploding_gradients", facts({"train/grad_norm": by_step(norms)}))
 
 
-def test_layer_without_gradient() -> None:
+def test_layer_without_gradient_is_found() -> None:
     finding = found("no_gradient", facts(columns("gradient_norm", [0.0, 0.0, 1.0, 1.0])))
     assert finding is not None
     assert (finding.layer, finding.number, finding.remedy) == ("dense_1", 2, "act=leaky_relu")
@@ -92,13 +92,14 @@ def test_layer_without_gradient() -> None:
     assert of_zeros.remedy == "model.initializer=null"
 
 
-def test_loss_of_zero_is_no_missing_gradient() -> None:
+def test_gradient_that_becomes_zero_in_all_layers_is_not_a_fault() -> None:
+    # As with a hinge loss that has reached 0.
     given = facts(columns("gradient_norm", [0.0, 0.0, 0.0, 0.0], at_start=1.0))
     assert found("no_gradient", given) is None
 
 
 @pytest.mark.parametrize(("share", "fires"), [(0.6, False), (0.8, True)])
-def test_dead_units(share: float, fires: bool) -> None:
+def test_dead_units_are_found(share: float, fires: bool) -> None:
     finding = found("dead_units", facts(columns("dead_share", [0.1, share])))
     assert (finding is not None) is fires
     if finding is not None:
@@ -107,11 +108,11 @@ def test_dead_units(share: float, fires: bool) -> None:
 
 
 @pytest.mark.parametrize(("share", "fires"), [(0.4, False), (0.8, True)])
-def test_saturated_units(share: float, fires: bool) -> None:
+def test_saturated_units_are_found(share: float, fires: bool) -> None:
     given = columns("saturated_share", [share, 0.1])
     finding = found("saturated_units", facts(given, {"act": "tanh"}))
     assert (finding is not None) is fires
-    # Half of the values of a relu have no slope; that is no fault.
+    # Half of the values of a relu have no slope; that is not a fault.
     assert not found("saturated_units", facts(given))
 
 
@@ -124,7 +125,7 @@ def test_saturated_units(share: float, fires: bool) -> None:
         (0.5, "optimizer.learning_rate=0.01"),
     ],
 )
-def test_size_of_updates(ratio: float, remedy: str | None) -> None:
+def test_unusual_updates_are_found(ratio: float, remedy: str | None) -> None:
     finding = found("update_ratio", facts(columns("update_ratio", 4 * [ratio])))
     assert (None if finding is None else finding.remedy) == remedy
 

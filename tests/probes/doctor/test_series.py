@@ -1,4 +1,4 @@
-"""Tests of the columns of a journal."""
+"""Columns of a journal as series of steps and values."""
 
 import numpy as np
 

@@ -101,3 +101,18 @@ def test_layers_are_named_after_the_layers_of_the_model() -> None:
     other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, name="top")], name="other")
     both = [*model.trainable_variables, *other.trainable_variables]
     assert list(layers_of([model, other], both)) == ["outer.deep", "outer.top", "other.top"]
+
+
+def test_inner_layers_are_named_after_the_layer_around_them() -> None:
+    """Otherwise the queries of two attention layers would count as one layer."""
+    inputs = keras.Input((3, 4))
+    hidden = inputs
+    for name in ("first", "second"):
+        hidden = keras.layers.MultiHeadAttention(1, 2, name=name)(hidden, hidden)
+    expected = [
+        f"{outer}.{inner}"
+        for outer in ("first", "second")
+        for inner in ("query", "key", "value", "attention_output")
+    ]
+    for model in (keras.Model(inputs, hidden), keras.Sequential([keras.Model(inputs, hidden)])):
+        assert list(layers_of([model], model.trainable_variables)) == expected

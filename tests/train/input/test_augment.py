@@ -136,7 +136,7 @@ def squares(height: int, width: int, side: int) -> Iterator[tuple[tuple[int, int
 @pytest.mark.parametrize("side", [1, 2, 3])
 def test_cutout_is_a_square_around_any_pixel(shape: tuple[int, ...], side: int) -> None:
     images, centres = make_images(shape, size=600), set()
-    masks = {mask.tobytes(): centre for centre, mask in squares(shape[0], shape[1], side)}
+    masks = {mask.tobytes(): center for center, mask in squares(shape[0], shape[1], side)}
     for before, after in zip(images, images_of(images, cutout=side), strict=True):
         is_cut = (after == 0).all(axis=-1)
         centres.add(masks[is_cut.tobytes()])
@@ -148,8 +148,8 @@ MEAN, DEVIATION = np.array([0.2, 0.5, 0.9]), np.array([0.1, 0.3, 2.0])
 
 
 @pytest.mark.parametrize("how", [*({key: value} for key, value in ALL.items()), ALL])
-def test_augmentation_before_and_after_standardisation_are_equal(how: dict[str, Any]) -> None:
-    """The sources standardise first and then fill with zeros; here the model standardises."""
+def test_augmentation_before_and_after_standardization_are_equal(how: dict[str, Any]) -> None:
+    """The sources standardize first and then fill with zeros; here the model standardizes."""
     images, step = make_images((9, 7, 3), 50).astype(np.float64), tf.constant(4)
 
     def change(inputs: NDArray[np.float64], fill: Any) -> NDArray[np.float64]:
@@ -162,7 +162,7 @@ def test_augmentation_before_and_after_standardisation_are_equal(how: dict[str, 
 
 
 def test_cutout_equals_that_of_its_source() -> None:
-    """Compared with NumPy: standardised images with a square of zeros."""
+    """Compared with NumPy: standardized images with a square of zeros."""
     images = make_images((8, 6, 3), 100)
     batch = Batch(tf.constant(images), tf.range(100))
     fill = tf.constant(MEAN, tf.float32)
@@ -174,7 +174,7 @@ def test_cutout_equals_that_of_its_source() -> None:
 
 
 @pytest.mark.parametrize("key", ["shift", "cutout"])
-def test_without_standardisation_pixels_are_blanked_with_0(key: str) -> None:
+def test_without_standardization_pixels_are_blanked_with_0(key: str) -> None:
     images = make_images((6, 7, 1), 50)
     found = images_of(images, **{key: 3})
     assert set(found[~np.isin(found, images)].tolist()) == {0.0}

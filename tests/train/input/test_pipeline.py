@@ -76,7 +76,7 @@ def test_batches_are_augmented_according_to_their_step(is_stream: bool) -> None:
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_blank_pixels_are_0_after_standardisation(is_stream: bool) -> None:
+def test_blank_pixels_are_0_after_standardization(is_stream: bool) -> None:
     scale = Scale(np.array([0.25, 0.5, 0.75]), np.array([0.1, 1.0, 10.0]))
     images = make_dataset((6, 5, 3))
     plain, with_cutout = (

@@ -26,7 +26,7 @@ class Augmentation:
 
     `shift` is also known as a random crop of the padded image. `crop` cuts out a rectangle of the
     image's proportions at a random place and resizes it to the image's size; the ratio of its sides
-    to the image's is drawn uniformly from [`crop`, 1]. The centre of a `cutout` square is any
+    to the image's is drawn uniformly from [`crop`, 1]. The center of a `cutout` square is any
     pixel, so part of the square may lie outside; source: T. DeVries, G. Taylor, arXiv:1708.04552.
     `mixup` draws the share of another example of the batch from Beta(α, α) and mixes the inputs and
     the losses, or, in a regression, the inputs and the targets. Training metrics use the label with

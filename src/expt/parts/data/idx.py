@@ -1,4 +1,4 @@
-"""IDX files, the format in which MNIST and the data sets modelled on it are published."""
+"""IDX files, the format in which MNIST and the data sets modeled on it are published."""
 
 import gzip
 import math

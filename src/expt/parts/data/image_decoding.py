@@ -100,11 +100,11 @@ def decode_image(content: bytes, background: Color | None) -> DecodedImage:
     """Decodes the content of an image file as a viewer shows it.
 
     Images are rotated by their EXIF orientation. Channels of 16 bits are reduced to the upper 8, as
-    TensorFlow's and Pillow's decoders do for colours. Colour profiles are ignored.
+    TensorFlow's and Pillow's decoders do for colors. Color profiles are ignored.
 
     Args:
         content: The bytes of the file.
-        background: The colour behind transparent pixels; None refuses such images.
+        background: The color behind transparent pixels; None refuses such images.
 
     Raises:
         UnusableError: If the content is damaged, has another format, or its pixels are ambiguous.
@@ -170,7 +170,7 @@ def _find_depth(image: Image.Image, content: bytes) -> int:
         UnusableError: If it is ambiguous which values are black and white.
     """
     if image.mode not in (*_GRAY_MODES, *_COLOR_MODES) and not image.mode.startswith("I;16"):
-        kinds = {"I": "whole numbers of 32 bits", "F": "fractions", "LAB": "the colour space LAB"}
+        kinds = {"I": "whole numbers of 32 bits", "F": "fractions", "LAB": "the color space LAB"}
         kind = kinds.get(image.mode, f"the mode {image.mode}")
         raise UnusableError(f"its pixels are {kind}; expected gray or RGB of 8 or 16 bits")
     # Pillow's mode hides the depth: it reads 16-bit RGB as 8 bits, and 2 bits as 8.
@@ -193,10 +193,10 @@ def _find_depth(image: Image.Image, content: bytes) -> int:
 
 
 def _reduce_to_8_bits(image: Image.Image, content: bytes, depth: int) -> Image.Image:
-    """Reduces an image to 8 bits per channel; its `info` may hold a transparent colour.
+    """Reduces an image to 8 bits per channel; its `info` may hold a transparent color.
 
     Raises:
-        UnusableError: If a 16-bit image is almost black, or has a transparent colour that the
+        UnusableError: If a 16-bit image is almost black, or has a transparent color that the
             reduced pixels can't represent.
     """
     key = image.info.get("transparency")
@@ -212,14 +212,14 @@ def _reduce_to_8_bits(image: Image.Image, content: bytes, depth: int) -> Image.I
         return reduced
     if depth == 16:
         if key is not None:
-            raise UnusableError("it has 16 bits a channel and a transparent colour")
+            raise UnusableError("it has 16 bits a channel and a transparent color")
         is_gray = image.format == "PNG" and content[25] == _PNG_GRAY_ALPHA
         values = np.asarray(image)[..., :3]
         if values.max() < _DARK >> 8:
             raise _too_dark(int(values.max()) * 256 + 255)
         return image.convert("LA") if is_gray else image
     if image.format == "PNG" and image.mode == "L" and depth < 8 and key is not None:
-        # Pillow scales the pixels of such an image to 8 bits, but not its transparent colour.
+        # Pillow scales the pixels of such an image to 8 bits, but not its transparent color.
         image.info["transparency"] = key * (255 // (2**depth - 1))
     return image
 
@@ -244,7 +244,7 @@ def _remove_transparency(image: Image.Image, background: Color | None) -> tuple[
     if background is None:
         raise UnusableError(
             "it has transparent pixels",
-            "data.background=white, black or [red,green,blue] sets the colour behind them",
+            "data.background=white, black or [red,green,blue] sets the color behind them",
         )
     composed = Image.new("RGB", image.size, background)
     composed.paste(layers.convert("RGB"), mask=alpha)

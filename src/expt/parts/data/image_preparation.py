@@ -38,7 +38,7 @@ class ImagePreparation:
         can_resize: Whether images of another size are resized; otherwise they are refused.
         can_recolour: Whether gray images are converted to RGB and the reverse; otherwise they are
             refused.
-        background: The colour behind transparent pixels; None refuses images that have any.
+        background: The color behind transparent pixels; None refuses images that have any.
         divisor: The pixel value that becomes 1.
     """
 
@@ -92,7 +92,7 @@ class ImagePreparation:
         decoded = decode_image(content, self.background)
         image, size = decoded.image, (self.width, self.height)
         if decoded.channels != self.channels and not self.can_recolour:
-            kinds = {1: "gray", 3: "coloured"}
+            kinds = {1: "gray", 3: "colored"}
             raise UnusableError(
                 f"it has {kinds[decoded.channels]} pixels, but {kinds[self.channels]} ones are "
                 "expected",
@@ -104,7 +104,7 @@ class ImagePreparation:
                 "expected",
                 f"data.image_size=[{self.height},{self.width}] resizes all",
             )
-        # TensorFlow's conversion of colours to gray and its resizing differ from Pillow's.
+        # TensorFlow's conversion of colors to gray and its resizing differ from Pillow's.
         is_native = decoded.is_plain and decoded.channels <= self.channels and image.size == size
         converted = image.convert("L" if self.channels == 1 else "RGB")
         if image.size != size:
@@ -127,7 +127,7 @@ def parse_background(value: object) -> Color | None:
     """Parses the value of `data.background`.
 
     Raises:
-        UserError: If the value is not a colour.
+        UserError: If the value is not a color.
     """
     if value is None:
         return None

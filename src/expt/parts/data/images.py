@@ -35,7 +35,7 @@ class ImageFolder:
     Supported formats are PNG, JPEG, BMP, GIF (the first frame), TIFF and WEBP (a single image).
     Images are rotated by their EXIF orientation. Of 16-bit channels the upper 8 bits are used;
     depths other than 1 to 8 and 16 bits are refused, and so are 16-bit images that are almost
-    black, since they may hold unscaled 12-bit values. Colour profiles, hidden files and hidden
+    black, since they may hold unscaled 12-bit values. Color profiles, hidden files and hidden
     folders are ignored. Resizing is bilinear with antialiasing (Pillow's BILINEAR). `evaluate` and
     `predict` prepare files in the same way.
 
@@ -44,7 +44,7 @@ class ImageFolder:
         batch_size: Examples per training step.
         image_size: `[height, width]` in pixels to resize to; null: all files have the same size.
         channels: 1 (gray) or 3 (RGB), to convert to; null: all files are like the first one.
-        background: Colour behind transparency: `white`, `black`, [r,g,b] of 0 to 255; null: refuse.
+        background: Color behind transparency: `white`, `black`, [r,g,b] of 0 to 255; null: refuse.
         on_error: `error` reports the first unusable file, `skip` leaves such files out.
         duplicates: `keep`, or `drop` to drop images whose pixels and class repeat those of another.
         split_seed: Seed for drawing the splits that are not given.
@@ -142,7 +142,7 @@ class ImageFolder:
                 )
         if isinstance(self.channels, bool) or self.channels not in (None, 1, 3):
             raise UserError(
-                f"data.channels={self.channels}: expected 1 (gray), 3 (colours) or null."
+                f"data.channels={self.channels}: expected 1 (gray), 3 (colors) or null."
             )
         parse_background(self.background)
         check_choice("on_error", self.on_error, ("error", "skip"))

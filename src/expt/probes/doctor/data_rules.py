@@ -1,7 +1,7 @@
-"""Rules over the data and the predictions: scale, labels, classes.
+"""Rules about the data and the predictions: scale, labels, classes.
 
-They read columns that every run records and facts of the data set, so that they cost nothing while
-a model trains.
+They read columns that every run records and facts about the data set, so they cost nothing during
+training.
 """
 
 from collections.abc import Iterator
@@ -24,13 +24,15 @@ _ZHANG = "C. Zhang et al., arXiv:1611.03530"
 _HE = "H. He and E. Garcia, Learning from Imbalanced Data, 2009"
 
 _FAR_FROM_CHANCE = {"classification": 2.5, "regression": 10.0}  # times the untrained loss
-_LEAST_EXCESS = 1.5  # over the untrained loss; of two classes, twice log 2 is within the noise
+# Above the untrained loss, in absolute terms: with two classes, a first loss of 2 log 2 is within
+# the noise.
+_LEAST_EXCESS = 1.5
 _SMALLEST_INPUT, _LARGEST_INPUT = 0.01, 10.0  # root mean square of a feature
 _FITTED = 0.66  # share of the chance loss; below it, the train split has been learned
 _NO_BETTER = 0.95  # share of the chance loss
 _AT_CHANCE = 1.05  # share of the chance loss; above it, training itself goes wrong
 _BALANCED = 0.9  # loss of the best constant prediction over that of equal probabilities
-_DEVIATIONS = 3.0  # of the accuracy of constant predictions
+_DEVIATIONS = 3.0  # standard deviations of the accuracy of constant predictions
 _FEWEST_EVALUATIONS = 5
 _FEWEST_OF_CLASS = 3  # validation examples
 _USUAL_UPDATES = (1e-4, 1e-1)  # update ratios of a model that can learn
@@ -58,7 +60,7 @@ def initial_loss(facts: Facts) -> Iterator[Finding]:
 
 
 def unscaled_inputs(facts: Facts) -> Iterator[Finding]:
-    """Yields a finding if inputs are far from the size 1."""
+    """Yields a finding if the scale of the inputs is far from 1."""
     size = facts.input_size
     if size is None or _SMALLEST_INPUT <= size <= _LARGEST_INPUT:
         return
@@ -87,9 +89,10 @@ def constant_labels(facts: Facts) -> Iterator[Finding]:
 
 
 def shuffled_labels(facts: Facts) -> Iterator[Finding]:
-    """Yields a finding if the model fits the train split, but no other example.
+    """Yields a finding if the model fits the train split while the validation loss stays at chance.
 
-    With the gradients probe, also if the weights move as usual and no other example profits.
+    With the gradients probe, the fit is not required: updates of the usual size are enough, so that
+    the fault is found before the model has memorized the labels.
     """
     loss, train = facts.column("val/loss"), facts.column("train/loss")
     constant = facts.constant_losses
@@ -98,13 +101,14 @@ def shuffled_labels(facts: Facts) -> Iterator[Finding]:
     lowest = float(loss.values.min())
     if not constant.validation or lowest < _NO_BETTER * constant.validation:
         return
-    # Inputs or a model that can't be trained on explain as much.
+    # Bad inputs, or a model that does not train at all, would explain the same curves.
     if _beats_constants(facts) or _has_other_fault(facts):
         return
     fitted = float(train.windows(5).values[-1])
     ratios = facts.column("update_ratio/all").values
     moves = len(ratios) > 0 and _USUAL_UPDATES[0] < np.median(ratios) < _USUAL_UPDATES[1]
-    # Where most examples have one class, the little that the others say is hard to see.
+    # With imbalanced classes, a constant prediction is already good, and an early gain over it is
+    # too small to be seen.
     is_balanced = constant.train > _BALANCED * constant.untrained
     if fitted < _FITTED * constant.train:
         seen = f"train/loss falls to {fitted:.3g}"

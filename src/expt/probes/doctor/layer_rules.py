@@ -1,4 +1,4 @@
-"""Rules over single layers, which need the columns of the probes `gradients` and `activations`.
+"""Rules about single layers, which need the columns of the probes `gradients` and `activations`.
 
 Only the size of the whole gradient, `train/grad_norm`, is recorded by every run.
 """
@@ -29,7 +29,8 @@ _FEWEST_LAYERS = 3
 def vanishing_gradients(facts: Facts) -> Iterator[Finding]:
     """Yields a finding for the layer with the smallest gradient, if it is far below the last's."""
     norms = facts.layers("gradient_norm")
-    # The layers of an adversarial pair are those of two networks, with a loss each.
+    # The layers of an adversarial pair are those of two networks, with a loss each, so their
+    # gradients can't be compared.
     if len(norms) < _FEWEST_LAYERS or facts.task == "generation":
         return
     *others, last = norms
@@ -78,11 +79,14 @@ def exploding_gradients(facts: Facts) -> Iterator[Finding]:
 
 
 def no_gradient(facts: Facts) -> Iterator[Finding]:
-    """Yields a finding if the gradient of a layer is exactly zero while others learn."""
+    """Yields a finding if the gradient of a layer is exactly zero at the end and mostly before.
+
+    A run whose whole gradient became zero is exempt.
+    """
     norms = facts.layers("gradient_norm")
     whole = facts.column(f"gradient_norm/{ALL_LAYERS}")
     without = [name for name, series in norms.items() if _is_zero(series)]
-    # The gradient of a hinge loss is zero once it is 0; that is no fault.
+    # Once a hinge loss is 0, so is its gradient; that is not a fault.
     if not without or not len(whole) or (whole.values[-1] == 0 and whole.values[0] > 0):
         return
     layer = without[-1]
@@ -141,8 +145,9 @@ def update_ratio(facts: Facts) -> Iterator[Finding]:
     ratios = facts.column(f"update_ratio/{ALL_LAYERS}").values
     if not len(ratios):
         return
-    # Schedules lower the learning rate towards the end, and weights that a high rate has enlarged
-    # hide it: small ratios are judged in the first half, large ones in the first quarter.
+    # Schedules lower the rate towards the end, so small ratios are judged by the first half of the
+    # run. Too high a rate enlarges the weights, which lowers the ratio again, so large ratios are
+    # judged by the first quarter.
     typical = float(np.median(ratios[: (len(ratios) + 1) // 2]))
     largest = float(ratios[: max(1, len(ratios) // 4)].max())
     is_small = typical < _SMALLEST_UPDATE
@@ -160,7 +165,11 @@ def update_ratio(facts: Facts) -> Iterator[Finding]:
 
 
 def _ratio(series: Series, of: Series) -> float | None:
-    """Returns the median ratio of two series at their common steps; None if it is not positive."""
+    """Returns the median ratio of two series over the common steps at which both are positive.
+
+    Returns:
+        None if there is no such step.
+    """
     _, here, there = np.intersect1d(series.steps, of.steps, return_indices=True)
     values, others = series.values[here], of.values[there]
     known = (values > 0) & (others > 0)

@@ -1,6 +1,7 @@
-"""Rules over the loss curves: divergence, oscillation, and how far training has come.
+"""Rules about the loss curves: divergence, oscillation, and how far training has come.
 
-They read columns that every run records, so that they cost nothing while a model trains.
+They read columns that every run records, so they cost nothing during training; only
+`beyond_stability` needs the probe `curvature`.
 """
 
 from collections.abc import Iterator
@@ -16,18 +17,19 @@ _PRECHELT = "L. Prechelt, Early Stopping - But When?, 1998"
 _LEWKOWYCZ = "A. Lewkowycz et al., arXiv:2003.02218"
 _KARPATHY = "A. Karpathy, A Recipe for Training Neural Networks, 2019"
 
-# A run must be so long to be judged by its curves.
+# The minimum length of a run that is judged by its curves.
 _FEWEST_STEPS, _FEWEST_EPOCHS, _FEWEST_EVALUATIONS = 100, 3, 8
 _WINDOWS = 10  # into which a curve is divided, so that batches average out
-_RISE = 2.0  # of a window's mean over that of the first window
-_LEAP = 3.0  # of a single step's loss over the first
+# Ratios to the first loss, or to the loss of an untrained model if that is larger.
+_RISE = 2.0  # of the mean of a window
+_LEAP = 3.0  # of the loss of a single step
 _SWING = 0.1  # standard deviation of window means over the loss of an untrained model
 _STILL_CHANCE = 0.97  # share of the loss of the best constant prediction
 _LOSS_OVER_BEST = 1.2  # the generalization loss of Prechelt, as a ratio
 _LEAST_RISE = 0.05  # of the validation loss, over the loss of an untrained model
 _LEAST_FALL = 0.05  # of the validation loss, over the loss of an untrained model
-_STILL_FALLING = 0.05  # share of the whole fall that the last quarter of the evaluations brought
-_BEYOND = 4.0  # learning rate times eigenvalue; above 2 steps diverge, or find a flatter region
+_STILL_FALLING = 0.05  # share of the total fall that the last quarter of the evaluations brought
+_BEYOND = 4.0  # learning rate times eigenvalue; above 2, steps diverge or reach a flatter region
 
 
 def non_finite_loss(facts: Facts) -> Iterator[Finding]:
@@ -62,10 +64,10 @@ def unstable_loss(facts: Facts) -> Iterator[Finding]:
     turns = int((np.diff(np.sign(np.diff(late))) != 0).sum())
     step = int(means.steps[worst])
     if means.values[worst] > _RISE * start:
-        message = f"train/loss rises from {start:.3g} to {means.values[worst]:.3g}"
+        message = f"train/loss rises from at most {start:.3g} to {means.values[worst]:.3g}"
         number = float(means.values[worst] / start)
     elif loss.values[highest] > _LEAP * start:
-        message = f"train/loss leaps from {start:.3g} to {loss.values[highest]:.3g}"
+        message = f"train/loss jumps from at most {start:.3g} to {loss.values[highest]:.3g}"
         number, step = float(loss.values[highest] / start), int(loss.steps[highest])
     elif late.std() > _SWING * scale and turns >= len(late) // 3:
         step = int(means.steps[_WINDOWS + late.argmax()])
@@ -91,9 +93,13 @@ def beyond_stability(facts: Facts) -> Iterator[Finding]:
     and the eigenvalue of a trained network often stays near 2 / learning rate.
     """
     sharpness = facts.column("curvature/largest_eigenvalue")
-    if facts.params.get("optimizer") != "sgd" or not len(sharpness):
+    # `+optimizer.momentum=β` adds momentum. Then steps diverge only above 2 (1 + β) / λ (B. Polyak,
+    # Introduction to Optimization, 1987, section 3.2).
+    has_momentum = facts.params.get("optimizer.momentum", 0) != 0
+    if facts.params.get("optimizer") != "sgd" or has_momentum or not len(sharpness):
         return
-    # The largest: once the loss has leapt, the network may be where nothing has a slope.
+    # The largest of the run, not the last: after the loss has jumped, the weights may be in a flat
+    # region with eigenvalues near 0.
     place = int(sharpness.values.argmax())
     largest = float(sharpness.values[place])
     if largest * facts.learning_rate <= _BEYOND:
@@ -101,7 +107,8 @@ def beyond_stability(facts: Facts) -> Iterator[Finding]:
     yield Finding(
         rule="beyond_stability",
         message=f"the largest Hessian eigenvalue is {largest:.3g}, so that gradient descent is "
-        f"stable up to a learning rate of {2 / largest:.2g}; it is {facts.learning_rate:g}",
+        f"stable up to a learning rate of {2 / largest:.2g}; "
+        f"optimizer.learning_rate is {facts.learning_rate:g}",
         step=int(sharpness.steps[place]),
         number=largest * facts.learning_rate,
         remedy=facts.override("optimizer.learning_rate", f"{1 / largest:.1g}"),
@@ -135,20 +142,20 @@ def not_converged(facts: Facts) -> Iterator[Finding]:
         return
     quarters = loss.windows(4)
     last = loss.windows(_FEWEST_EVALUATIONS)
-    whole = max(float(loss.values[0]), facts.first_loss) - float(loss.values.min())
+    total_fall = max(float(loss.values[0]), facts.first_loss) - float(loss.values.min())
     fall = float(quarters.values[2] - quarters.values[3])
     is_falling = last.values[-1] < last.values[-2] < last.values[-3]
-    # A model that has not begun to learn is the matter of `not_learning`.
-    has_begun = whole > _LEAST_FALL * facts.first_loss
-    if is_falling and has_begun and fall > _STILL_FALLING * whole:
+    # A model that has not begun to learn is reported by `not_learning`.
+    has_begun = total_fall > _LEAST_FALL * facts.first_loss
+    if is_falling and has_begun and fall > _STILL_FALLING * total_fall:
         key = "loop.steps" if facts.params.get("loop.steps") else "loop.epochs"
         length = facts.params.get(key)
         yield Finding(
             rule="not_converged",
             message=f"val/loss still falls at the end: the last quarter of training brought "
-            f"{fall / whole:.0%} of its whole fall",
+            f"{fall / total_fall:.0%} of its total fall",
             step=int(loss.steps[-1]),
-            number=fall / whole,
+            number=fall / total_fall,
             remedy=facts.override(key, 3 * length) if isinstance(length, int) else None,
             source=_PRECHELT,
         )
@@ -164,6 +171,8 @@ def overfitting(facts: Facts) -> Iterator[Finding]:
     lowest = float(loss.values[best])
     least = _LEAST_RISE * facts.first_loss
     rises = last > _LOSS_OVER_BEST * lowest and last - lowest > least
+    # A training loss above the validation loss is not overfitting; dropout, which is off in
+    # validation, can cause it.
     if rises and last_train < of_train[best] and last_train < last:
         yield Finding(
             rule="overfitting",

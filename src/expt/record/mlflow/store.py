@@ -16,7 +16,7 @@ LOCK = ".mlflow.lock"
 """The lock file in the folder of all runs that is held while the store is opened."""
 
 DELETED = "was deleted in MLflow"
-"""Part of the message of a `DeletedError`, by which it is recognised in another process."""
+"""Part of the message of a `DeletedError`, by which it is recognized in another process."""
 
 _DATABASE = "mlflow.db"
 _KIND = "mlflow.experimentKind"

@@ -27,7 +27,7 @@ from expt.train.input.batch import Batch
 from expt.train.input.pipeline import first_batch
 from expt.train.program import Program
 from expt.train.step import values_of
-from expt.train.terms import layer_name
+from expt.train.terms import layer_names
 from expt.train.timeline import Timeline
 
 _NUM_BATCHES = 4  # enough to estimate the noise of gradients
@@ -35,12 +35,13 @@ _NUM_BATCHES = 4  # enough to estimate the noise of gradients
 
 @dataclass(frozen=True)
 class EveryProbe(Every):
-    """A probe with its cadence, which is called before the first step and at the end, too.
+    """A probe with its cadence.
 
-    A probe with a method `before` has it called one step before it is due.
+    The probe is also called before the first step and after the last one. If the probe has a method
+    `before`, that method is called one step before the probe is due.
 
     Attributes:
-        before: That method; None for a probe without one.
+        before: The probe's method `before`; None if it has none.
     """
 
     before: Hook | None = None
@@ -59,10 +60,16 @@ class EveryProbe(Every):
         """Calls the probe, its `before`, or both."""
         if super().is_due(moment):
             self.hook(moment)
-        self.resume(moment)
+        self._call_before(moment)
 
     def resume(self, moment: Moment) -> None:
-        """Calls `before` if the probe is due at the next step."""
+        """Calls `before` again if it was due at the last step before the checkpoint.
+
+        Its result is not part of a checkpoint.
+        """
+        self._call_before(moment)
+
+    def _call_before(self, moment: Moment) -> None:
         if self.before is not None and self._is_before(moment):
             self.before(moment)
 
@@ -74,7 +81,7 @@ class EveryProbe(Every):
     def _next(self, step: int, timeline: Timeline) -> float:
         if self.cadence.count is None:
             return float("inf")
-        # The last step counts, since `before` must be called one step earlier.
+        # The last step counts as due, so that `before` is called one step before it.
         return min(self.cadence.next_due(step, timeline.steps_per_epoch), timeline.total_steps)
 
 
@@ -108,15 +115,17 @@ def make_probes(
                 before=None if before is None else _with_subject(before, subject),
             )
         )
+    # Any cadence but "never" will do: with "never", `at_end` has no effect.
     last = Cadence(program.timeline.total_steps)
     return [*made, Every(last, DrawSummary(directory, drain), at_end=True)]
 
 
 class DrawSummary:
-    """A `Hook` that records figures of what all probes have seen, after the last step.
+    """A `Hook` that draws the records of all probes after the last step.
 
     Args:
-        directory: The run's directory, whose files have the records of earlier processes, too.
+        directory: The run's directory, which also contains the records of previous processes of a
+            resumed run.
         drain: Waits until the histograms are in their file.
     """
 
@@ -124,9 +133,7 @@ class DrawSummary:
         self._directory, self._drain = directory, drain
 
     def __call__(self, moment: Moment) -> None:
-        """Records the figures at the last step."""
-        if not moment.is_last:
-            return
+        """Records the figures."""
         self._drain()
         figures = dict(distributions(read_histograms(self._directory)))
         series: dict[str, dict[int, float]] = {}
@@ -142,13 +149,17 @@ class DrawSummary:
 
 def _with_subject(probe: Probe, subject: Subject) -> Hook:
     def call(moment: Moment) -> None:
-        probe(_Within(moment), subject)
+        probe(_PrefixedMoment(moment), subject)
 
     return call
 
 
-class _Within:
-    """The `ProbeMoment` of a moment, which adds the common prefix of all probes to names."""
+class _PrefixedMoment:
+    """A `ProbeMoment` that adds the prefix `within/` to the names of scalars and histograms.
+
+    With the prefix, trackers list them after losses and metrics. Images, which are few, keep their
+    names.
+    """
 
     def __init__(self, moment: Moment) -> None:
         self._moment, self.step, self.epoch = moment, moment.step, moment.epoch
@@ -181,10 +192,10 @@ class ProgramSubject:
         self.layers: Mapping[str, Sequence[int]] = layers_of(learner.networks, self.weights)
         self.batches: Sequence[Examples] = _batches(program)
         self.inputs = _inputs(program, self.batches)
-        # The program has been built from the seed, and a checkpoint is not restored yet.
+        # The program has been built from the seed, and no checkpoint has been restored yet.
         self.initial: Sequence[NDArray[Any]] = [weight.numpy() for weight in self.weights]
         self.num_losses = len(learner.networks)
-        # Of each weight, the network that it belongs to.
+        # The index of the network that each weight belongs to.
         self._owners = [
             next(
                 number
@@ -250,15 +261,14 @@ def layers_of(
         networks: The networks. With several, names begin with that of the network.
         weights: The variables, all of them variables of the networks.
     """
-    prefixes = {
-        id(variable): f"{network.name}/" if len(networks) > 1 else ""
+    names = {
+        key: f"{network.name}.{name}" if len(networks) > 1 else name
         for network in networks
-        for variable in network.trainable_variables
+        for key, name in layer_names(network).items()
     }
     found: dict[str, list[int]] = {}
     for position, variable in enumerate(weights):
-        name = prefixes[id(variable)].replace("/", ".") + layer_name(variable)
-        found.setdefault(name, []).append(position)
+        found.setdefault(names[id(variable)], []).append(position)
     return found
 
 
@@ -272,6 +282,7 @@ def _inputs(program: Program, batches: Sequence[Examples]) -> tf.Tensor:
 def _batches(program: Program) -> list[Batch]:
     size, dataset = program.timeline.batch_size, program.dataset
     count = max(1, min(_NUM_BATCHES, len(dataset.train) // size))
+    # `first_batch` counts in batches of the data set, and with accumulation, a step has several.
     together = first_batch(dataset, count * size // dataset.batch_size)
     return [
         Batch(*(None if values is None else values[start : start + size] for values in together))

@@ -123,7 +123,7 @@ def _shift(
 ) -> tf.Tensor:
     """Shifts each image by up to `most` pixels along both axes, and fills the gap with `fill`.
 
-    If `fill` is the mean, this is the zero padding of standardised images in S. Gross, M. Wilber,
+    If `fill` is the mean, this is the zero padding of standardized images in S. Gross, M. Wilber,
     "Training and investigating residual nets" (fb.resnet.torch), 2016.
     """
     count, channels = images.shape[0], images.shape[3]
@@ -143,7 +143,7 @@ def _cut_out(
     """Sets a square of each image to `fill`; the square may extend beyond the image.
 
     Source: T. DeVries, G. Taylor, arXiv:1708.04552. There, squares are set to 0 after the images
-    have been standardised, which is the same as setting them to the mean before.
+    have been standardized, which is the same as setting them to the mean before.
     """
     count, height, width, _ = images.shape
     inside = []

@@ -9,7 +9,7 @@ class Batch(NamedTuple):
     """The examples of one step.
 
     Attributes:
-        inputs: Inputs, shape [batch, ...]; float32, or float64 for a model that standardises them.
+        inputs: Inputs, shape [batch, ...]; float32, or float64 for a model that standardizes them.
         targets: Labels, int of shape [batch], or values, float of shape [batch, values].
         weights: The weights of the examples in the loss and the metrics, shape [batch]; None if
             all count alike.

@@ -55,7 +55,7 @@ def make_pipeline(timeline: Timeline, dataset: Dataset, first_step: int = 0) -> 
     targets = tf.constant(split.targets)
     weights = None if split.weights is None else tf.constant(split.weights)
     scale = dataset.input_scale
-    # Blank pixels get the mean, which the model's standardisation turns into 0.
+    # Blank pixels get the mean, which the model's standardization turns into 0.
     fill = 0.0 if scale is None else tf.constant(scale.mean, split.dtype)
 
     def batch_of(indices: tf.Tensor, step: tf.Tensor) -> Batch:

@@ -14,7 +14,7 @@ from expt.sweep.plan import SweepPlan
 from expt.sweep.search import DONE_KEY, KEY, Search
 
 
-class Growth:
+class ProposedJobs:
     """Adds a sweeper's proposals to the plan of a running sweep, and reports outcomes to it.
 
     Attributes:
