@@ -40,7 +40,8 @@ def best_so_far(directory: Path) -> list[int]:
 
 
 def test_only_what_may_be_written_is_copied(tmp_path: Path, copied: list[int]) -> None:
-    directory = train([*EVERY_STEP, *RISING], tmp_path)
+    # Eagerly, a segment ends at each evaluation.
+    directory = train([*EVERY_STEP, *RISING, "loop.compile=eager"], tmp_path)
     best = best_so_far(directory)
     assert 3 in best
     assert best[-1] < 30
@@ -48,7 +49,19 @@ def test_only_what_may_be_written_is_copied(tmp_path: Path, copied: list[int]) -
     assert [step_of(file) for file in checkpoint_files(directory / "checkpoints")] == [30, best[-1]]
 
 
+def test_evaluations_on_the_device_are_not_interrupted_for_a_copy(
+    tmp_path: Path, copied: list[int]
+) -> None:
+    directory = train([*EVERY_STEP, *RISING], tmp_path)
+    assert len(best_so_far(directory)) > 1
+    # The first checkpoint is due at once; the next one is not before the end.
+    assert (copied[0], copied[-1]) == (1, 30)
+    assert len(copied) <= 4
+
+
 def test_an_interrupted_run_is_saved_where_it_ends(tmp_path: Path, copied: list[int]) -> None:
-    directory = train([*EVERY_STEP, "loop.eval_every=null"], tmp_path, interrupt_at=7)
+    # The host reads no step on its own unless something is due there.
+    given = [*EVERY_STEP, "loop.eval_every=null", "loop.image_every=7"]
+    directory = train(given, tmp_path, interrupt_at=7)
     assert copied == [1, 7]
     assert final_state(directory).step == 7
