@@ -8,8 +8,9 @@ from typing import Any
 
 from expt.record.layers import write_layers
 from expt.record.process import Listener
+from expt.record.recorder import Record, Scalars
 from expt.runs.records import RunRecord
-from expt.runs.run import Run
+from expt.runs.run import Run, Status
 
 
 def make_run(directory: Path, **changes: Any) -> Run:
@@ -71,3 +72,33 @@ class Witness:
                 self._listener.extend_deadline(5.0)
                 threading.Event().wait(0.5)
         return "it would not" if behaviour == "refuse" else None
+
+
+class Memory:
+    """A recorder that stores its calls in memory, and raises at the call `fails_at`."""
+
+    def __init__(self, fails_at: str = "") -> None:
+        self.calls: list[str] = []
+        self.threads: set[str] = set()
+        self._fails_at = fails_at
+
+    def open(self, run: Run) -> None:
+        assert run.record
+        self._note("open")
+
+    def write(self, record: Record) -> None:
+        assert isinstance(record, Scalars)
+        self._note(f"write {record.steps[0]}")
+
+    def close(self, status: Status) -> None:
+        self._note(f"close {status}")
+
+    def _note(self, call: str) -> None:
+        self.calls.append(call)
+        self.threads.add(threading.current_thread().name)
+        if call == self._fails_at:
+            raise OSError(f"no {call}")
+
+
+def one_record(step: int) -> Scalars:
+    return Scalars.single(step, 1, {"train/loss": 1.0})

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from expt.config.declarations import metrics_for
 from expt.config.instantiate import bind_part, call_part
 from expt.config.job import Job
+from expt.record.background import BackgroundRecorder
 from expt.record.console import ClosingPhase, ConsoleRecorder, RunLength
 from expt.record.journal import Journal
 from expt.record.phases import Phases
 from expt.record.process import ProcessRecorder
-from expt.record.recorder import BackgroundRecorder, Fanout, Recorder
+from expt.record.recorder import Fanout, Recorder
 from expt.record.skip_recorded import SkipRecorded
 
 if TYPE_CHECKING:

@@ -21,10 +21,11 @@ from expt.config.sources import Code, check_imported, code_of
 from expt.errors import RunError
 from expt.parts.data.dataset import Dataset
 from expt.parts.models.links import with_link
+from expt.record.background import BackgroundRecorder
 from expt.record.histograms import HISTOGRAMS
 from expt.record.journal import FILE_NAME
 from expt.record.phases import Phases
-from expt.record.recorder import BackgroundRecorder, BestModel, Recorder, Scalars
+from expt.record.recorder import BestModel, Recorder, Scalars
 from expt.record.replay import IMAGES
 from expt.runs.atomic import synchronize
 from expt.runs.changed_code import check_code
