@@ -306,7 +306,8 @@ def fork_what_modules_start(*modules: types.ModuleType) -> None:
 
 def fork_what_is_spawned() -> None:
     """Lets `multiprocessing` fork where it starts processes afresh."""
-    context: Any = multiprocessing.context.SpawnProcess
+    context: Any = multiprocessing.context
     util: Any = multiprocessing_util
     util.spawnv_passfds = _SpawnedPopen.fork
-    context._Popen = staticmethod(_SpawnedPopen)
+    for kind in (context.SpawnProcess, context.ForkServerProcess):
+        kind._Popen = staticmethod(_SpawnedPopen)

@@ -56,8 +56,7 @@ def start_tensorflow(
     """
     # `threads` has no default of TensorFlow's: that is the number of cores, and sums are rounded
     # according to how they are divided among threads.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    prepare_keras()
+    _prepare_imports()
     with _start_messages_to_log():
         import keras
         import tensorflow as tf
@@ -146,11 +145,35 @@ def devices() -> list[str]:
 def _start_messages_to_log() -> Iterator[None]:
     """Redirects the messages of TensorFlow's C++ code to the log while TensorFlow starts."""
     # Messages about missing GPU libraries are printed before TensorFlow's log level applies.
-    if "tensorflow" in sys.modules:
+    if "tensorflow" in sys.modules and not _Imported.to_be_started:
         yield
         return
     with stderr_to_log():
         yield
+    _Imported.to_be_started = False
+
+
+class _Imported:
+    """Whether `import_tensorflow` has imported TensorFlow, and nothing has started it since."""
+
+    to_be_started = False
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow and Keras without starting them, so that this process can be forked.
+
+    A process with threads or devices in use can't be forked safely; the imports create neither.
+    """
+    _prepare_imports()
+    with stderr_to_log():
+        import keras  # noqa: F401
+        import tensorflow as tf  # noqa: F401
+    _Imported.to_be_started = True
+
+
+def _prepare_imports() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    prepare_keras()
 
 
 @contextmanager

@@ -4,10 +4,12 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from multiprocessing.context import BaseContext
 from typing import Any
 
 import psutil
@@ -163,9 +165,7 @@ class LocalLauncher:
             1,
             initializer=_initialize,
             initargs=(threads, self._operations, dict(environment), self._load),
-            # A forked child would inherit the locks of this process's threads in whatever state
-            # they are, and TensorFlow's state if a caller has imported it.
-            context=multiprocessing.get_context("spawn"),
+            context=_context(),
         )
         pool.schedule(os.getpid)  # pebble starts a pool's process at its first call
         return pool
@@ -203,6 +203,18 @@ class LocalLauncher:
             if self._is_closed:
                 future.cancel()  # type: ignore[no-untyped-call]
         return future.result()
+
+
+def _context() -> BaseContext:
+    """Returns how worker processes start: as forks of a server, or afresh where that is unsafe."""
+    # Never as forks of this process: they would inherit the locks of its threads in whatever state
+    # they are, and TensorFlow's state if a caller has imported it. On macOS, frameworks that
+    # TensorFlow uses crash in forks.
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["expt.sweep.launchers.fork_server"])
+    return context
 
 
 def _initialize(
