@@ -1,7 +1,10 @@
 """Tests of the local launcher, with real worker processes that run small functions."""
 
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,3 +189,37 @@ def test_close_does_not_wait_for_tasks(tmp_path: Path, is_in_task: bool) -> None
         until(file.with_suffix(".process").exists)
     workers.close()
     assert set(ready_processes.descendants(os.getpid())) == before
+
+
+# The processes of the other tests are forks of the test suite's own server.
+_REAL = """
+import os, signal, sys
+from expt.sweep.launchers import Task, TaskEnded
+from expt.sweep.launchers.local import LocalLauncher
+from expt.train.data_loading import DataLoader
+
+launcher = LocalLauncher(num_jobs=2, num_workers=2, load=DataLoader())
+for number in range(2):
+    launcher.submit(Task(os.getppid, number=number))
+ended = []
+while len(ended) < 2:
+    event = launcher.next_event(1.0)
+    if isinstance(event, TaskEnded):
+        ended.append(event.value)
+    assert event is None or getattr(event, "error", None) is None, event
+print(*ended, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+def test_workers_are_forks_of_one_server_that_ends_with_its_parent(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _REAL], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    # Python's own tracker of resources may warn; TensorFlow's messages go to the log.
+    assert not re.search("tensorflow|cuda|absl", done.stderr, re.IGNORECASE), done.stderr
+    server, other = map(int, done.stdout.split())
+    assert server == other
+    until(lambda: not psutil.pid_exists(server))
