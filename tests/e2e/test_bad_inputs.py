@@ -30,6 +30,7 @@ from expt.record.journal import complete_size
 from expt.record.recorder import Record, Scalars
 from expt.runs.run import Run
 from expt.train.checkpoint import checkpoint_files
+from expt.train.executors import single
 from expt.train.recorders import Sinks
 from resume.interrupting import SignalAt, assert_same
 
@@ -105,6 +106,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     assert done.code == 0, done
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Sinks, "__call__", lambda *_: [SignalAfterCheckpoint(30)])
+        # A signal waits for the end of a segment: segments end at the steps 8, 19 and 30.
+        patch.setattr(single, "CAPACITY", 11)
         done = answer("run", *QUICK, "recorder=[]", "hydra.run.dir=killed", folder=root)
     assert done.code == 130, done
     np.save(root / "inputs.npy", np.zeros((3, 8, 8, 1)))
