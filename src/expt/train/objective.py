@@ -18,6 +18,7 @@ from expt.parts.data.dataset import Dataset
 from expt.parts.data.scale import Scale
 from expt.parts.models.links import link_function
 from expt.train.class_weights import CLASS_WEIGHTS, class_weights
+from expt.train.compilation import convert
 from expt.train.data_loading import class_number
 
 Function = Callable[..., Any]
@@ -126,12 +127,13 @@ def penalty_of(model: keras.Model) -> tf.Tensor:
 
 def with_targets_cast(function: Function) -> Function:
     """Wraps a loss or metric so that it receives targets of the outputs' type; labels stay int."""
+    converted = convert(function)
 
     @takes_weights_like(function)
     def with_targets_cast(targets: tf.Tensor, outputs: tf.Tensor, **options: Any) -> Any:
         if targets.dtype.is_floating:
             targets = tf.cast(targets, outputs.dtype)
-        return function(targets, outputs, **options)
+        return converted(targets, outputs, **options)
 
     return with_targets_cast
 
@@ -276,6 +278,7 @@ def _with_predictions(metric: Function, predict: Callable[[tf.Tensor], tf.Tensor
 
 def _with_standardized_values(loss: Function, scale: Scale) -> Function:
     """Wraps a loss so that it receives standardized targets and outputs."""
+    converted = convert(loss)
 
     # Subtracted in float64, since targets with a large mean lose digits in float32; the loss
     # itself receives `keras.config.floatx()`, float32, as for targets without a scale.
@@ -283,6 +286,6 @@ def _with_standardized_values(loss: Function, scale: Scale) -> Function:
         standardized = (
             (tf.cast(x, tf.float64) - scale.mean) / scale.deviation for x in (targets, outputs)
         )
-        return loss(*(tf.cast(x, keras.config.floatx()) for x in standardized))
+        return converted(*(tf.cast(x, keras.config.floatx()) for x in standardized))
 
     return with_standardized_values

@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from expt.train.accumulation import Compute, Computed, over_parts
+from expt.train.compilation import convert
 from expt.train.input.batch import Batch, loss_weight, mean_loss, mixed
 from expt.train.objective import Function, measure, output_type, outputs_of, penalty_of
 
@@ -67,13 +68,18 @@ class Step:
         computed = self.gradients(values_of(self.weights), batch, values_of(self.states))
         return {**self.metrics(batch, computed), **self.update(computed)}
 
+    @property
+    def parts(self) -> Sequence[Callable[..., Any]]:
+        """The functions of the step."""
+        return self.gradients, self.update, self.metrics
+
     def with_preparation(self, prepare: Callable[[Batch], Batch]) -> "Step":
         """Returns a step that applies `prepare` to each batch before training on it.
 
         Args:
             prepare: A pure function; it is applied to the same batch twice.
         """
-        terms = self.terms
+        terms, prepare = self.terms, convert(prepare)
         return replace(
             self,
             gradients=lambda weights, batch, states: self.gradients(

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from expt.train.compilation import compile_function
+from expt.train.compilation import compile_function, convert
 from expt.train.input.batch import Batch
 from expt.train.input.pipeline import InputPipeline, reading_error
 from expt.train.step import StepScalars
@@ -107,7 +107,7 @@ def make_run_block(
     if mode == "xla" and not pipeline.fits_xla:
         # Only the step is compiled with XLA then; the loop around it is an ordinary graph.
         step, mode = compile_function(step, "xla"), "graph"
-    one_step = _make_one_step(step, pipeline, names, target_loss)
+    one_step = _make_one_step(convert(step), pipeline, names, target_loss)
     if mode == "eager":
         function = _make_eager(one_step)
     else:
@@ -184,21 +184,40 @@ def _make_compiled(
         # The first column is 1 in the rows of steps that an evaluation follows.
         evaluations = tf.TensorArray(tf.float64, size=capacity, element_shape=[1 + num_values])
         is_done = tf.constant([1.0], tf.float64)
-        done, can_continue = tf.constant(0), tf.constant(True)
-        # AutoGraph turns this into a tf.while_loop, so that the whole block runs on the device.
-        while done < count and can_continue:
+
+        def evaluate(found: tf.TensorArray, done: tf.Tensor) -> tuple[tf.TensorArray, tf.Tensor]:
+            assert validate is not None
+            values, can_continue = validate()
+            return found.write(done, tf.concat([is_done, values], axis=0)), can_continue
+
+        def body(
+            done: tf.Tensor, _: tf.Tensor, rows: tf.TensorArray, evaluations: tf.TensorArray
+        ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray, tf.TensorArray]:
             row, can_continue = one_step(indices[done], first + done)
             rows = rows.write(done, row)
-            if validate is not None and due[done] and can_continue:
-                values, can_continue = validate()
-                evaluations = evaluations.write(done, tf.concat([is_done, values], axis=0))
-            done += 1
+            if validate is not None:
+                evaluations, can_continue = tf.cond(
+                    due[done] & can_continue,
+                    lambda: evaluate(evaluations, done),
+                    lambda: (evaluations, can_continue),
+                )
+            return done + 1, can_continue, rows, evaluations
+
+        # The whole block runs on the device.
+        done, _, rows, evaluations = tf.while_loop(
+            lambda done, can_continue, *_: (done < count) & can_continue,
+            body,
+            (tf.constant(0), tf.constant(True), rows, evaluations),
+        )
         return done, rows.stack(), evaluations.stack()
 
     number, indices = tf.TensorSpec((), tf.int32), tf.TensorSpec((None, batch_size), tf.int32)
     due = tf.TensorSpec((None,), tf.bool)
     return tf.function(  # type: ignore[no-any-return]
-        block, input_signature=(number, indices, due, number), jit_compile=mode == "xla"
+        block,
+        input_signature=(number, indices, due, number),
+        jit_compile=mode == "xla",
+        autograph=False,
     )
 
 
