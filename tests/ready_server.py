@@ -9,6 +9,7 @@ closed.
 import contextlib
 import gc
 import importlib
+import json
 import os
 import pickle
 import resource
@@ -22,12 +23,11 @@ import sys
 import tempfile
 import time
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from mlflow_template import copy_new_databases
-from ready_autograph import convert, record
 
 MODULES = ("tensorflow", "keras", "mlflow", "matplotlib.pyplot", "pandas")
 _LARGEST = 2**17  # bytes of a request
@@ -121,12 +121,11 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     sys.path.append(str(Path(__file__).parent))
     _import_all()
-    remove_files = _learn_from_a_run(Path(address).parent)
+    _learn_from_a_run(Path(address).parent)
     gc.collect()
     gc.freeze()
     served = _Server(socket.socket(fileno=descriptor)).serve()
     if served is None:
-        remove_files()
         shutil.rmtree(Path(address).parent)
     else:
         _become(address, *served)
@@ -144,27 +143,24 @@ def _import_all() -> None:
     os.environ.update(before)
 
 
-def _learn_from_a_run(folder: Path) -> Callable[[], None]:
-    """Lets a fork train and record a run, and prepares what that had to prepare for itself."""
+def _learn_from_a_run(folder: Path) -> None:
+    """Lets a fork train and record a run, and imports what that had to import for itself."""
     recorded = folder / "prepared"
     number = os.fork()
     if number == 0:
         _train(folder, recorded)
     os.waitpid(number, 0)
-    converted, modules = pickle.loads(recorded.read_bytes())  # noqa: S301  of our own process
-    for module in modules:
+    for module in json.loads(recorded.read_text()):
         with contextlib.suppress(Exception):
             importlib.import_module(module)
     copy_new_databases(folder / "template.db")
-    return convert(converted)
 
 
 def _train(folder: Path, recorded: Path) -> NoReturn:
-    """Records what a run imports and what it lets AutoGraph convert; makes MLflow's tables."""
+    """Records what a run imports; makes MLflow's tables."""
     os.chdir(folder)
     before = set(sys.modules)
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
-    converted = record()
     copy_new_databases(folder / "template.db")
     sys.argv = ["run", "loop.epochs=1", "recorder=tensorboard"]
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -172,10 +168,7 @@ def _train(folder: Path, recorded: Path) -> NoReturn:
     with contextlib.suppress(SystemExit):
         runpy.run_module("expt.run", run_name="__main__")
     _use_mlflow()
-    modules = sorted(
-        name for name in set(sys.modules) - before if "autograph_generated" not in name
-    )
-    recorded.write_bytes(pickle.dumps((converted(), modules)))
+    recorded.write_text(json.dumps(sorted(set(sys.modules) - before)))
     os._exit(0)
 
 

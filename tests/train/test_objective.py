@@ -5,10 +5,9 @@ import pytest
 import tensorflow as tf
 
 from expt.parts import metrics
-from expt.train.input.batch import mean_loss, mixed
+from expt.train.compilation import compile_function
 from expt.train.objective import (
     measure,
-    penalty_of,
     takes_weights,
     with_log_odds,
     with_targets_cast,
@@ -62,11 +61,5 @@ def test_measure_passes_weights_to_metrics_that_take_them() -> None:
 def test_python_branches_on_tensors_are_compiled(least: float) -> None:
     """Also of partials, which bind the arguments in the config."""
     metric = with_targets_cast(functools.partial(branching, least=least))
-    value = tf.function(metric)(tf.constant([2.0]), tf.constant([4.0]))
+    value = compile_function(metric, "graph")(tf.constant([2.0]), tf.constant([4.0]))
     assert float(value) == (2.0 if least == 0 else 4.0)
-
-
-@pytest.mark.parametrize("function", [measure, takes_weights, penalty_of, mean_loss, mixed])
-def test_autograph_can_convert_functions_that_run_in_graphs(function: Any) -> None:
-    """AutoGraph warns in every run otherwise; it does not support assignment expressions."""
-    tf.autograph.to_graph(function)

@@ -41,6 +41,8 @@ def make_predict(
     """
     # Without `reduce_retracing`, the smaller last batch would be traced again.
     run = tf.function(
-        lambda inputs: outputs_of(model, inputs, training=False), reduce_retracing=True
+        lambda inputs: outputs_of(model, inputs, training=False),
+        reduce_retracing=True,
+        autograph=False,
     )
     return lambda inputs: np.asarray(run(tf.constant(inputs)))

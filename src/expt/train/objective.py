@@ -105,8 +105,7 @@ def output_type(model: keras.Model) -> tf.DType:
 def takes_weights_like(metric: Function) -> Callable[[Function], Function]:
     """Returns a decorator that marks a wrapper as taking weights if and only if `metric` does."""
 
-    # `functools.wraps` would keep the signature, but AutoGraph can't convert a function to which
-    # `functools.wraps` has given the attributes of a partial.
+    # Not `functools.wraps`: wrappers take any options, and a partial has no name to copy.
     def decorate(function: Function) -> Function:
         setattr(function, _TAKES_WEIGHTS, takes_weights(metric))
         return function

@@ -14,6 +14,7 @@ import tensorflow as tf
 from expt.config.declarations import batches_per_step
 from expt.config.job import Job
 from expt.parts.data.dataset import Dataset
+from expt.train.compilation import compile_function
 from expt.train.input.pipeline import first_batch
 from expt.train.program import make_program
 from expt.train.state import state_variables
@@ -46,15 +47,16 @@ def inspect_step(job: Job, dataset: Dataset, num_steps: int) -> dict[str, Findin
     program = make_program(job, dataset)
     layers = _layers(program.learner.networks)
     batch = first_batch(dataset, batches_per_step(job.config))
-    step = tf.function(program.learner.step).get_concrete_function(batch)
+    step = compile_function(program.learner.step, "graph")
+    traced = step.get_concrete_function(batch)  # type: ignore[attr-defined]
     states = state_variables(program.learner, program.schedules).values()
     saved = {id(_handle(variable)) for variable in states}
-    unsaved = [pair for pair in _used(step.graph) if id(pair[0].handle) not in saved]
+    unsaved = [pair for pair in _used(traced.graph) if id(pair[0].handle) not in saved]
     # A constant outside of checkpoints does no harm, so only variables that change are reported.
     before = [variable.numpy() for variable, _ in unsaved]
     for _ in range(num_steps):
         step(batch)
-    operations = list(_operations(step.graph.as_graph_def()))
+    operations = list(_operations(traced.graph.as_graph_def()))
     return {
         "variables": [
             (variable.name.partition(":")[0], _place(path, layers))
