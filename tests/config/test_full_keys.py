@@ -69,6 +69,10 @@ def test_list_keys() -> None:
     ("overrides", "message"),
     [
         (["epochs=10"], "epochs=10: there is no key 'epochs' .* Did you mean loop.epochs=10?"),
+        (
+            ["probe.gradients.every=5"],
+            r"the option 'gradients' is not chosen\. Add it with probe=\[gradients\]\.$",
+        ),
         (["lr=0.1"], r"Did you mean optimizer\.learning_rate=0\.1\?$"),
         (["model.act=tanh"], r"Did you mean act=tanh\?$"),
         (["tanh"], r"'tanh' is not of the form key=value. Did you mean act=tanh\?$"),

@@ -56,6 +56,10 @@ class NoLoad:
 class NotCallable:
     pass
 
+class Momentless:
+    def __call__(self):
+        pass
+
 class Hook:
     def __init__(self, how):
         self.how = how
@@ -85,6 +89,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "data/mine.yaml": "_target_: lab.parts.Source\nhow: x\npath: x\n",
         "data/noload.yaml": "_target_: lab.parts.NoLoad\nhow: x\n",
         "hook/mine.yaml": "# @package hook.mine\n_target_: lab.parts.Hook\nevery: 2\nhow: x\n",
+        "hook/momentless.yaml": (
+            "# @package hook.momentless\n_target_: lab.parts.Momentless\nevery: 2\n"
+        ),
+        "probe/momentless.yaml": (
+            "# @package probe.momentless\n_target_: lab.parts.Momentless\nevery: 2\n"
+        ),
         "hook/notcallable.yaml": (
             "# @package hook.notcallable\n_target_: lab.parts.NotCallable\nevery: 2\n"
         ),
@@ -160,7 +170,17 @@ SHOW = " HYDRA_FULL_ERROR=1 shows the traceback."
             "data.path=nope.csv: No such file or directory: nope.csv",
         ),
         (["data=noload"], "data: lab.parts.NoLoad has no load; expected an object with `task` and"),
-        (["hook=[notcallable]"], "hook.notcallable: lab.parts.NotCallable has no method __call__"),
+        (
+            ["hook=[momentless]"],
+            "hook.momentless: lab.parts.Momentless can't be called (too many positional "
+            "arguments); expected def __call__(self, moment: Moment) -> None.",
+        ),
+        (
+            ["probe=[momentless]"],
+            "probe.momentless: lab.parts.Momentless can't be called (too many positional "
+            "arguments); expected def __call__(self, moment: ProbeMoment, subject: Subject)",
+        ),
+        (["hook=[notcallable]"], "hook.notcallable: lab.parts.NotCallable can't be called"),
         (
             ["metric=[bare]"],
             "metric._target_=lab.parts.fails: the first line of the yaml of this metric, "

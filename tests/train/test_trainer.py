@@ -664,6 +664,13 @@ def test_hook_logs_scalars_and_images(make_fake: MakeFake) -> None:
     assert "weights/norm" not in fake.progress.values
 
 
+def test_value_that_is_not_yet_known_is_no_wrong_name(make_fake: MakeFake) -> None:
+    fake = make_fake(None, None, total_steps=8)
+    fake.hooks = [Every(Cadence(4), lambda moment: moment.values["val/mae"])]
+    with pytest.raises(KeyError, match=r"^'val/mae' has no value before the first evaluation; "):
+        fake.train()
+
+
 @pytest.mark.parametrize(
     "name", ["norm", "/norm", "weights/", "train/loss", "val/mae", "test/loss", "perf/steps_per_s"]
 )

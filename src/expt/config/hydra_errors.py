@@ -143,6 +143,8 @@ def _describe_unknown_key(key: str, parent: Any, overrides: Sequence[str]) -> st
             f"{known} The test split is the official one. To set the number of "
             "training examples that are held out for validation: data.num_validation=…"
         )
+    if is_list_group(prefix) and last in options(prefix):
+        return f"{key}{given}: the option {last!r} is not chosen. Add it with {prefix}=[{last}]."
     # An unknown key at the top level is probably a short form, such as epochs for loop.epochs.
     near = nearest(last, public) if prefix else None
     question = None if near else suggest_key(key, typed.get(key), list_full_keys(parent))

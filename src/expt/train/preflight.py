@@ -164,11 +164,16 @@ def check_gradients(tape: tf.GradientTape, values: tf.Tensor, model: keras.Model
         model: The model.
 
     Raises:
-        UserError: The loss does not depend on one of the variables.
+        UserError: The loss does not depend on one of the variables, or on none.
     """
     variables = model.trainable_variables
     gradients = tape.gradient(values, variables)
     missing = [v.path for v, g in zip(variables, gradients, strict=True) if g is None]
+    if len(missing) == len(variables):
+        raise UserError(
+            "loss: it has no gradient with respect to any weight of the model. Comparisons, "
+            "rounding, argmax and casts to whole numbers have none."
+        )
     if missing:
         raise UserError(f"model: the loss does not depend on {', '.join(missing)}.")
 

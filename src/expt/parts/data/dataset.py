@@ -188,7 +188,8 @@ class Dataset:
             if not is_whole or targets.min() < 0 or targets.max() >= len(self.class_names):
                 raise UserError(
                     f"data={self.name}: the targets of the {name} split are not all labels from 0 "
-                    f"to {len(self.class_names) - 1}, whole numbers of shape (examples,)."
+                    f"to {len(self.class_names) - 1}: got {targets.dtype} of shape "
+                    f"{targets.shape}; expected whole numbers of shape ({len(targets)},)."
                 )
         elif targets.ndim != 2 or targets.shape[1:] != self.train.targets.shape[1:]:
             raise UserError(

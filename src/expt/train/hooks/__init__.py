@@ -1,7 +1,8 @@
 """Hooks: callables that run at a cadence during training, and the `Moment` that they receive."""
 
+import inspect
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -72,7 +73,9 @@ class Moment:
     @property
     def values(self) -> Mapping[str, float]:
         """The latest value of every metric, by full name such as `train/loss`."""
-        return _ByName(self._executor.state.progress.values)
+        found = _ByName(self._executor.state.progress.values)
+        found.later = {f"val/{name}" for name in self._executor.program.learner.reported}
+        return found
 
     @property
     def model(self) -> keras.Model:
@@ -183,13 +186,26 @@ def _check_value(name: str, value: Any) -> None:
 
 
 class _ByName(dict[str, float]):
-    """Values by name, whose error for an unknown name suggests the nearest one."""
+    """Values by name, whose error for an unknown name suggests the nearest one.
+
+    Attributes:
+        later: Names that have no value before the first evaluation.
+    """
+
+    later: Set[str] = frozenset()
 
     def __missing__(self, name: str) -> float:
-        raise _UnknownNameError(f"there is no value {name!r}. {hint(str(name), self)}")
+        if name in self.later:
+            raise UnknownNameError(
+                f"{name!r} has no value before the first evaluation; `evaluation` of the moment "
+                "evaluates at once."
+            )
+        raise UnknownNameError(f"there is no value {name!r}. {hint(str(name), self)}")
 
 
-class _UnknownNameError(KeyError):
+class UnknownNameError(KeyError):
+    """There is no value of a name."""
+
     def __str__(self) -> str:
         return str(self.args[0])  # KeyError itself quotes its message
 
@@ -238,6 +254,28 @@ class Every:
         return self.cadence.is_due(moment.step, moment.timeline.steps_per_epoch)
 
 
+def check_signature(part: Any, where: str, node: Mapping[str, Any], expected: str) -> None:
+    """Checks that a hook or a probe can be called.
+
+    Args:
+        part: The hook or probe.
+        where: Its key, for messages.
+        node: Its node in the config.
+        expected: The parameters of the call, separated by commas.
+
+    Raises:
+        UserError: It is not callable, or not with such parameters.
+    """
+    count = expected.count(",") + 1
+    try:
+        inspect.signature(part).bind(*[None] * count)
+    except TypeError as error:  # of an object that is not callable, too
+        raise UserError(
+            f"{where}: {node['_target_']} can't be called ({error}); expected "
+            f"def __call__(self, {expected}) -> None."
+        ) from error
+
+
 def make_hooks(job: Job) -> list[Every]:
     """Returns the hooks of the config's `hook` group, each with its cadence.
 
@@ -248,10 +286,6 @@ def make_hooks(job: Job) -> list[Every]:
     for name, node in job.config.hook.items():
         arguments = {key: value for key, value in node.items() if key != EVERY_KEY}
         hook = call_part(bind_part(arguments, f"hook.{name}"), f"hook.{name}")
-        if not callable(hook):
-            raise UserError(
-                f"hook.{name}: {node['_target_']} has no method __call__; expected "
-                "def __call__(self, moment: Moment) -> None."
-            )
+        check_signature(hook, f"hook.{name}", node, "moment: Moment")
         made.append(Every(Cadence.parse(node[EVERY_KEY]), hook))
     return made

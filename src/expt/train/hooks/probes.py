@@ -22,7 +22,7 @@ from expt.probes.summary import draw_summary, is_summarized
 from expt.record.histograms import read_histograms
 from expt.record.journal import FILE_NAME, read_journal
 from expt.record.recorder import WITHIN, Image
-from expt.train.hooks import Every, Hook, Moment
+from expt.train.hooks import Every, Hook, Moment, check_signature
 from expt.train.input.batch import Batch
 from expt.train.input.pipeline import first_batch
 from expt.train.program import Program
@@ -106,6 +106,8 @@ def make_probes(
         arguments = {key: value for key, value in node.items() if key != EVERY_KEY}
         probe = call_part(bind_part(arguments, f"probe.{name}"), f"probe.{name}")
         before = getattr(probe, "before", None)
+        for call in (probe, *([] if before is None else [before])):
+            check_signature(call, f"probe.{name}", node, "moment: ProbeMoment, subject: Subject")
         made.append(
             EveryProbe(
                 Cadence.parse(node[EVERY_KEY]),
