@@ -17,8 +17,9 @@ _ALL = "all"
 class Gradients:
     """Norms and histograms of the gradients of each layer, and how gradients and weights move.
 
-    All gradients are those of the training loss, and means over the fixed batches. For each layer,
-    and for all layers together under the name `all`, the probe records:
+    Gradients are those of the training loss, averaged over the fixed batches, which are the first
+    ones of the train split, unless stated otherwise. For each layer, and for all layers together
+    under the name `all`, the probe records:
 
     - `gradient_norm/LAYER`: the L2 norm ‖g‖ of the layer's gradient.
     - `gradient_mean_abs/LAYER`: the mean of |g| over the layer's weights, which does not depend on
@@ -31,7 +32,8 @@ class Gradients:
       between batches (R. Shwartz-Ziv and N. Tishby, arXiv:1703.00810, section 3.3).
     - `gradient_noise/scale`: the simple noise scale tr(Σ) / |G|², in examples: about the batch size
       above which larger batches save few steps (S. McCandlish et al., arXiv:1812.06162,
-      appendix A.1). Recorded for one network only, and if the estimate of |G|² is positive.
+      appendix A.1). Recorded only if a single network is trained and the estimate
+      of |G|² is positive.
 
     The last two need at least two fixed batches.
 
@@ -80,7 +82,7 @@ class Gradients:
 
 
 def _joined(subject: Subject, tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Returns all numbers of tensors in the shapes of the weights, shape [weights]."""
+    """Flattens and joins tensors, one for each of `weights`, layer after layer; shape [weights]."""
     ordered = [tensors[one] for positions in subject.layers.values() for one in positions]
     return tf.concat([tf.reshape(tensor, [-1]) for tensor in ordered], axis=0)
 
@@ -90,7 +92,7 @@ def _weights(subject: Subject) -> Vector:
 
 
 def _slices(subject: Subject) -> Mapping[str, slice]:
-    """Returns the part of a vector that each layer has, and at last that of all layers."""
+    """Returns the slice of a `Vector` that belongs to each layer, and at last, for `all`, all."""
     sizes = [weight.numpy().size for weight in subject.weights]
     found, start = {}, 0
     for layer, positions in subject.layers.items():

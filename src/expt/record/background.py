@@ -16,8 +16,8 @@ _KILLED_SECONDS = 5.0
 class BackgroundRecorder:
     """A recorder that runs a sink on a separate thread, so that it can't delay or stop training.
 
-    If a sink raises, a warning is logged once and the sink gets no more records of that run; the
-    journal is complete nevertheless. A sink is reused for later runs.
+    If a sink raises, a warning is logged and the sink is not called again, not even to close it,
+    until the next run opens it. The journal is complete nevertheless.
 
     After a run was killed, `close` waits only a few seconds for the sink, unless the sink has a
     true attribute `limits_closing`: such a sink limits the time of its closing itself.

@@ -11,11 +11,11 @@ _WITHOUT_AUTOGRAPH = ("expt", "keras", "tensorflow")
 
 @runtime_checkable
 class Parts(Protocol):
-    """A function that consists of others, which may be a user's."""
+    """A callable that calls other functions, some of which may be user code."""
 
     @property
     def parts(self) -> Sequence[Callable[..., Any]]:
-        """The others."""
+        """The functions that it calls."""
         ...
 
 
@@ -34,10 +34,10 @@ def compile_function(function: Callable[..., Any], mode: str) -> Callable[..., A
 
 
 def is_converted(function: Callable[..., Any]) -> bool:
-    """Returns whether AutoGraph must convert a function: if a user has written it.
+    """Returns whether AutoGraph must convert a function: unless it is of expt, Keras or TensorFlow.
 
-    An `if` or `while` of a user's function may depend on tensors. In expt itself none does, since
-    converting its functions would take a second at each start. Keras is not converted, either.
+    User code may use `if` and `while` on tensors, which works only after conversion. expt itself
+    uses `tf.cond` and `tf.while_loop`, because converting it would add a second to each start.
     """
     while isinstance(function, functools.partial):
         function = function.func
@@ -48,7 +48,10 @@ def is_converted(function: Callable[..., Any]) -> bool:
 
 
 def convert(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a function for use in compiled ones, which AutoGraph converts if it must."""
+    """Wraps user code so that AutoGraph converts it when a compiled function calls it.
+
+    Other functions are returned unchanged.
+    """
     if not is_converted(function):
         return function
     compiled = tf.function(function)

@@ -24,11 +24,11 @@ Evaluate = Callable[[], tuple[dict[str, float], NDArray[np.floating[Any]]]]
 
 
 class GraphEvaluation:
-    """An `Evaluate` that is one TensorFlow function, so that a compiled segment can contain it.
+    """An `Evaluate` that is a single function of tensors, so that a compiled block can call it.
 
     Args:
         compute: Returns the loss and metrics by name, scalars, and the predictions, with the
-            weights of the moment.
+            current weights.
         mode: `graph`, `xla` or `eager`.
 
     Attributes:
@@ -41,7 +41,7 @@ class GraphEvaluation:
     ) -> None:
         self.function = compile_function(compute, mode)
         self.results: tuple[dict[str, tf.TensorSpec], tf.TensorSpec] | None = None
-        # Traced now, so that the first evaluation is not slower than the others.
+        # Traced now, so that the first evaluation need not be; XLA compiles at the first call.
         if mode != "eager":
             traced = self.function.get_concrete_function()  # type: ignore[attr-defined]
             self.results = traced.structured_outputs

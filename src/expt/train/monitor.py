@@ -90,7 +90,8 @@ class BestWeights:
     def keep_if_best(self, value: tf.Tensor) -> None:
         """Keeps a copy of the networks' weights if a value is the best so far, in a tf.function.
 
-        The host must `note` the same value afterwards.
+        Only the device is updated. After the call of the compiled function, the host must pass the
+        same values to `note`, which updates `step` and `values`.
 
         Args:
             value: The value of the monitored metric, a float64 scalar.

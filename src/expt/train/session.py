@@ -210,9 +210,9 @@ class Session:
             yield [*hooks, images, *finding, *profile, stack.enter_context(saving)]
 
     def _before_checkpoint(self) -> None:
-        """Writes the journal, the images and the histograms to the disk."""
-        # After a power cut, a checkpoint must not be ahead of the records: a resumed run does not
-        # record the steps before its checkpoint again.
+        """Flushes the journal to the disk, after images and histograms are in their files."""
+        # A resumed run does not record the steps before its checkpoint again. The journal must
+        # survive a power cut; images and histograms survive only the end of the process.
         self._drain()
         synchronize(self.directory / FILE_NAME)
 

@@ -117,15 +117,15 @@ def penalties_of(model: keras.Model, scope: Stateless) -> dict[str, tf.Tensor]:
 def layer_names(network: keras.Model) -> dict[int, str]:
     """Returns the name of the layer of each trainable variable, by the variable's id.
 
-    The name of a layer within another one follows the name of that layer after a dot, as in
-    `multi_head_attention.query`: the inner names of two such layers are the same.
+    A nested layer is named with its parent, as in `multi_head_attention.query`, since two attention
+    layers both contain a `query`.
     """
     models = {layer.name for layer in network._flatten_layers() if isinstance(layer, keras.Model)}
     names = {}
     for variable in network.trainable_variables:
         *path, own_name = variable.path.split("/")
-        # A path begins with the name of a model only if that has built its layers itself, as a
-        # Sequential model does.
+        # Only a model that builds its own layers, such as a Sequential one, puts its name at the
+        # start of their paths.
         if len(path) > 1 and path[0] in models:
             path = path[1:]
         # Not joined by a slash, which separates the group of a metric from its name.

@@ -50,7 +50,7 @@ def weights_of(executor: SingleExecutor) -> list[NDArray[Any]]:
 
 
 def on_host(given: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> SingleExecutor:
-    """Returns an executor whose segments end at each evaluation."""
+    """Returns an executor that evaluates on the host."""
     with monkeypatch.context() as patch:
         patch.setattr(single, "make_validation", lambda *_: None)
         return make_executor(given)
@@ -72,7 +72,7 @@ CONFIGS: Mapping[str, Sequence[str]] = {
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_evaluations_on_the_device_have_the_bits_of_those_on_the_host(
+def test_evaluations_on_device_and_host_are_bitwise_equal(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = on_host(CONFIGS[name], monkeypatch)

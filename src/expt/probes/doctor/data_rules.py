@@ -1,7 +1,8 @@
 """Rules about the data and the predictions: scale, labels, classes.
 
-They read columns that every run records and facts about the data set, so they cost nothing during
-training.
+They read facts about the data set and the predictions, and columns that every run records.
+`shuffled_labels` also reads the columns of probes, if there are any. No rule needs extra work
+during training.
 """
 
 from collections.abc import Iterator

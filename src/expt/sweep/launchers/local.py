@@ -28,8 +28,9 @@ _MAX_GROWTH = 2 * 2**30
 
 
 class LocalLauncher:
-    """Worker processes that start immediately, each with its share of the cores and its own GPU.
+    """Worker processes that start immediately, each with its share of the cores.
 
+    If there are GPUs, each worker gets one, which it shares if there are more workers than GPUs.
     If a worker process dies, only its own task fails. The next task then gets a new process. A
     worker is also replaced if it has grown by more than 2 GiB, or if the next task needs a
     different number of threads. One thread per slot waits for the worker of that slot; all threads

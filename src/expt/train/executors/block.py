@@ -123,7 +123,7 @@ def make_run_block(
         if mode == "xla":
             padded = np.zeros((capacity, batch_size), np.int32)
             padded[:count] = indices
-            evaluated = np.resize(evaluated, capacity)
+            evaluated = np.pad(evaluated, (0, capacity - count))
         try:
             done, rows, evaluations = function(
                 tf.constant(first),

@@ -64,7 +64,11 @@ class SingleExecutor:
         self._evaluated: tuple[int, Evaluated] | None = None
 
     def run(self, until: int) -> Iterator[Scalars]:
-        """Trains a block of steps, with the evaluations that are due."""
+        """Trains a block of steps, with the evaluations that are due.
+
+        Yields:
+            The scalars of the steps, cut after each evaluated step, and those of each evaluation.
+        """
         timeline, progress = self.program.timeline, self.state.progress
         first = progress.step
         last = self._last_step(first, until)
@@ -100,7 +104,8 @@ class SingleExecutor:
         latest = min(until, first + self._throughput.block_length())
         last = timeline.next_evaluation(first)
         left = 1.0 if self._validation is None else self.state.stopping.evaluations_left
-        # Ends with an evaluation if there is one: hooks are often due at the end of an epoch.
+        # At the last evaluation that fits, since hooks are often due there. There is only one if it
+        # needs the host, and none after the first one that may end training.
         while left > 1 and last < (following := timeline.next_evaluation(last)) <= latest:
             last, left = following, left - 1
         return min(last, latest)
@@ -225,9 +230,10 @@ class _Throughput:
         return max(1, min(CAPACITY, int(_BLOCK_SECONDS * self.steps / self.seconds)))
 
     def rate(self) -> float | None:
-        """Returns the steps per second since an earlier evaluation; None before the first step.
+        """Returns the steps per second since the previous call; None before the first step.
 
-        The evaluations within a block have the same rate.
+        Without new steps, as for further evaluations of the same block, the previous rate is
+        returned.
         """
         steps, seconds = self.steps - self._since_read[0], self.seconds - self._since_read[1]
         if steps:

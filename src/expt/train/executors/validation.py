@@ -65,10 +65,10 @@ _PREFIX = "val/"
 
 
 def make_validation(program: Program, evaluate: Evaluate, best: BestWeights) -> Validation | None:
-    """Returns the evaluation of a program for use in its blocks; None if it must be on the host.
+    """Returns the evaluation that a program's blocks can contain; None if it needs the host.
 
-    That is so if it does not consist of TensorFlow operations alone, as that of a streamed split,
-    if it replaces the weights by their averages, or if a schedule depends on its results.
+    It does with `eager`, for a streamed split, for predictions of unknown shape, if the weights are
+    replaced by their moving averages, or if a schedule depends on the results.
 
     Args:
         program: The program.

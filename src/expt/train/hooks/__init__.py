@@ -121,7 +121,7 @@ class Moment:
 
         Args:
             name: The full name, such as `gradients/dense`.
-            values: Finite and other values, of any shape; those that are not finite do not count.
+            values: An array of any shape; values that are NaN or infinite are ignored.
 
         Raises:
             ValueError: The name has no group.

@@ -18,7 +18,10 @@ MakeWriter = Callable[[Path, int, Callable[[], None]], CheckpointWriter]
 
 
 class SaveCheckpoint:
-    """A `Hook` that saves the state when the writer is ready, and after each new best evaluation.
+    """A `Hook` that saves the state if the writer is ready or this step has the best evaluation.
+
+    A best evaluation at a step where the hook is not called, such as one within a segment, is not
+    saved.
 
     Args:
         state: The state of training.
@@ -61,7 +64,11 @@ class EveryCheckpoint(Every):
     hook: SaveCheckpoint
 
     def next_due(self, step: int, timeline: Timeline) -> float:
-        """Returns the first step after `step` at which the state will be saved, if ever."""
+        """Returns the first step after `step` at which a segment must end for this hook.
+
+        Returns:
+            Infinity while the writer is busy.
+        """
         return super().next_due(step, timeline) if self.hook.is_ready() else float("inf")
 
 
@@ -71,12 +78,12 @@ def checkpointing(
 ) -> Iterator[Every]:
     """Yields the hook that saves checkpoints.
 
-    A last checkpoint is saved when the block ends normally or is interrupted.
+    A last checkpoint is saved when the `with` block ends normally or is interrupted.
 
     Args:
         cadence: How often to save.
         state: The state of training.
-        writer: Writes the checkpoints; closed at the end of the block.
+        writer: Writes the checkpoints; closed at the end of the `with` block.
         identity: As for `SaveCheckpoint`.
     """
     hook = SaveCheckpoint(state, writer, identity)
