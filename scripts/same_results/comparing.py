@@ -126,7 +126,7 @@ def _of_file(path: str, content: Any, resumed: bool) -> Any:
 
 
 def _shown(tag: str, value: Any) -> Any:
-    """What TensorBoard shows under a tag; a config is read, not compared as text."""
+    """Returns the values of TensorBoard under a tag; a config is parsed, not compared as text."""
     if "_per_s" in tag:
         return "there"
     return [yaml.safe_load(text) for text in value] if tag.startswith("config ") else value

@@ -1,4 +1,4 @@
-"""What a folder holds, as JSON: each file by its path, in a form that can be compared."""
+"""The contents of a folder as JSON: each file by its path, in a form that can be compared."""
 
 import hashlib
 import io
@@ -113,7 +113,7 @@ def _model(file: Path) -> dict[str, Any]:
 
 
 def _events(file: Path) -> dict[str, str]:
-    """What TensorBoard shows, by tag and step; of the HParams tab, whether there is something."""
+    """Returns the data of TensorBoard by tag and step; of HParams, only whether there are any."""
     found = {}
     for content in _records(file.read_bytes()):
         event: Any = Event.FromString(content)

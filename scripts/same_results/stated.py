@@ -1,4 +1,4 @@
-"""What is stated to differ between the two versions; all else must be equal."""
+"""The stated differences between the two versions; all else must be equal."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What the three stores of a run hold: each value once, and all the same."""
+"""Checks that the three stores of a run hold each value once, and the same ones."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What the training doctor found in compared runs, by variant."""
+"""The findings of the training doctor in compared runs, by variant."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -55,7 +55,7 @@ class Precision(StrEnum):
 
 
 class Mode(StrEnum):
-    """What a command that would train does with a config.
+    """The action of the training command.
 
     Members:
         train: Trains it.

@@ -1,4 +1,4 @@
-"""What the rules of the training doctor know about a run."""
+"""The facts about a run that the rules of the training doctor read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -49,7 +49,7 @@ class ConstantLosses:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What the rules know about a run.
+    """The facts about a run that the rules read.
 
     Attributes:
         params: The parameters by full key, and the option of each group under the group's name.

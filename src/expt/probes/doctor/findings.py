@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What one rule found in a run.
+    """The finding of one rule in a run.
 
     Attributes:
         rule: The name of the rule, such as `vanishing_gradients`.
