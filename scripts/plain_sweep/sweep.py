@@ -1,4 +1,4 @@
-"""The sweep as one would write it without expt: Hydra, Keras' `fit`, MLflow's autologging, TensorBoard.
+"""The sweep as written without expt: Hydra, Keras' `fit`, MLflow's autologging, TensorBoard.
 
     python scripts/plain_sweep/sweep.py -m act=relu,tanh,elu,gelu loss=crossentropy,mse seed=0,1,2
 
