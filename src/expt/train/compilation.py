@@ -37,7 +37,7 @@ def is_converted(function: Callable[..., Any]) -> bool:
     """Returns whether AutoGraph must convert a function: unless it is of expt, Keras or TensorFlow.
 
     User code may use `if` and `while` on tensors, which works only after conversion. expt itself
-    uses `tf.cond` and `tf.while_loop`, because converting it would add a second to each start.
+    uses `tf.cond` and `tf.while_loop`, because converting it would slow down each start.
     """
     while isinstance(function, functools.partial):
         function = function.func
