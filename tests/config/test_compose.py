@@ -209,7 +209,7 @@ def test_defaults_are_as_documented() -> None:
     assert config.model["_target_"] == "expt.parts.models.dense.mlp"
     assert (config.model["units"], config.model["dropout"]) == ([128, 128], 0.0)
     loop = config.loop
-    assert (loop.epochs, loop.steps, loop.compile) == (30, None, "graph")
+    assert (loop.epochs, loop.steps, loop.compile) == (30, None, "auto")
     assert set(config.metric) == {"accuracy", "mae", "rmse"}
     assert set(config.recorder) == {"tensorboard", "mlflow"}
 

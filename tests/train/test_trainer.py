@@ -10,6 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from expt.config.cadence import Cadence
+from expt.config.schema import Compile
 from expt.parts.data.dataset import Dataset
 from expt.parts.data.synthetic import Linear
 from expt.parts.losses import mse
@@ -17,6 +18,7 @@ from expt.parts.metrics import mae
 from expt.parts.models.dense import linear
 from expt.record.recorder import Image, Record, Scalars
 from expt.runs.run import Run, Status
+from expt.train.compilation_rule import Compilation
 from expt.train.executors import single
 from expt.train.executors.block import Block, RunBlock
 from expt.train.executors.single import CAPACITY, NonFiniteLossError, SingleExecutor
@@ -700,7 +702,10 @@ def make_executor(settings: Mapping[str, Any], dataset: Dataset, learner: Any) -
     }
     job: Any = SimpleNamespace(config=SimpleNamespace(loop=SimpleNamespace(**loop)))
     timeline = Timeline(0, 70, dataset.steps_per_epoch, 70, 10, Cadence.parse("2ep"))
-    return SingleExecutor(Program(job, dataset, "regression", timeline, learner, LOSS, []))
+    compilation = Compilation(Compile(loop["compile"]), "it is set")
+    return SingleExecutor(
+        Program(job, dataset, "regression", timeline, learner, LOSS, [], compilation)
+    )
 
 
 def make_line(mode: str, optimizer: Any) -> tuple[Any, InMemory, BestWeights]:

@@ -35,12 +35,14 @@ class Compile(StrEnum):
     """How a block of steps is executed.
 
     Members:
+        auto: With XLA if that makes the run faster, compiling included; otherwise as a graph.
         graph: As a `tf.function`.
         xla: As a `tf.function` compiled by XLA: faster for dense models, far slower for
             convolutions on CPUs.
         eager: Operation by operation, for debugging.
     """
 
+    auto = "auto"
     graph = "graph"
     xla = "xla"
     eager = "eager"
@@ -95,8 +97,9 @@ class Loop:
         steps: Training length in optimizer steps; None uses `epochs`.
         batches: Maximum number of batches in each split, for quick trials; a batch is what one
             optimizer step trains on. None keeps whole splits.
-        compile: How a block of steps runs: `graph`, `xla` (faster for dense models in long runs,
-            far slower for convolutions on CPUs) or `eager` (plain Python, for debugging).
+        compile: How a block of steps runs: `auto` (chosen by a rule), `graph`, `xla` (faster for
+            dense models in long runs, far slower for convolutions on CPUs) or `eager` (plain
+            Python, for debugging).
         threads: Number of threads per TensorFlow operation; changing it changes how sums are
             rounded.
         precision: The dtype policy of the model: `float32`, `mixed_float16` or `mixed_bfloat16`.

@@ -402,24 +402,27 @@ class Plateau(LearningRateSchedule):  # type: ignore[misc]
         """Returns the current learning rate, a scalar; it does not depend on the step."""
         return tf.convert_to_tensor(self.rate)
 
-    def consider(self, value: float, larger_is_better: bool) -> None:
+    def consider(self, value: float | tf.Tensor, larger_is_better: bool) -> None:
         """Updates the state with an evaluation, and lowers the rate when patience has run out.
+
+        It consists of operations of TensorFlow, so that a compiled function can call it.
 
         Args:
             value: The monitored value, such as the validation loss.
             larger_is_better: Whether larger values are better, as for accuracy.
         """
         # Rounded to float32 like the stored best value, or an equal value could be an improvement.
-        rounded, best = float(np.float32(value)), float(self._best)
-        improvement = rounded - best if larger_is_better else best - rounded
-        if improvement > self._min_change or math.isnan(best):
-            self._best.assign(rounded)
-            self._count.assign(0)
-        elif int(self._count) + 1 < self._patience:
-            self._count.assign_add(1)
-        else:
-            self.rate.assign(max(float(self.rate) * self._factor, self._least))
-            self._count.assign(0)
+        rounded, best = tf.cast(value, tf.float32), tf.convert_to_tensor(self._best.value)
+        count = tf.convert_to_tensor(self._count.value) + 1
+        rate = tf.cast(self.rate.value, tf.float64)
+        gain = tf.cast(rounded, tf.float64) - tf.cast(best, tf.float64)
+        is_improvement = (gain if larger_is_better else -gain) > self._min_change
+        is_improvement |= tf.math.is_nan(best)
+        is_patient = is_improvement | (count < self._patience)
+        lowered = tf.cast(tf.maximum(rate * self._factor, self._least), tf.float32)
+        self.rate.assign(tf.where(is_patient, self.rate.value, lowered))
+        self._best.assign(tf.where(is_improvement, rounded, best))
+        self._count.assign(tf.where(is_improvement | ~is_patient, 0, count))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -130,6 +130,13 @@ class OutputsRecord(Part):
     link: Annotated[str, Field(pattern="^(softmax|sigmoid|softplus)$")] | None = None
 
 
+class CompilationRecord(Part):
+    """How the training step was compiled, and why."""
+
+    mode: Annotated[str, Field(pattern="^(graph|xla|eager)$")]
+    reason: str
+
+
 class CodeRecord(Part):
     """The code of a run: a hash per module, and a hash of the whole."""
 

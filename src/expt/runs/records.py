@@ -19,6 +19,7 @@ from expt.runs.record_file import read_versioned, write_versioned
 from expt.runs.record_parts import (
     BestRecord,
     CodeRecord,
+    CompilationRecord,
     DataRecord,
     FinalRecord,
     FindingRecord,
@@ -106,6 +107,7 @@ class RunRecord(Record):
         choices: The chosen option of each group.
         data: The data that the run was trained on.
         class_weights: Weight of each class in the loss; None without weights.
+        compilation: How the training step is compiled; None in records of older versions.
         parameters: Number of parameters of the model.
         model_input_shape: Shape of one input of the model, without the batch dimension.
         model_output_shape: Shape of one output of the model, without the batch dimension.
@@ -150,6 +152,7 @@ class RunRecord(Record):
     choices: dict[str, str] = {}
     data: DataRecord = Field(default_factory=DataRecord)
     class_weights: list[Finite] | None = None
+    compilation: CompilationRecord | None = None
     parameters: Count | None = None
     model_input_shape: Shape | None = None
     model_output_shape: Shape | None = None

@@ -17,6 +17,7 @@ from expt.config.job import Job
 from expt.config.outputs import ModelOutputs, model_outputs
 from expt.parts.data.dataset import Dataset, Split
 from expt.train.backend import as_user_errors
+from expt.train.compilation_rule import Compilation, choose_compilation
 from expt.train.evaluation import Evaluate
 from expt.train.input.pipeline import InputPipeline, first_batch, make_pipeline
 from expt.train.learners.learner import Learner
@@ -59,6 +60,7 @@ class Program:
         learner: The networks with their training step, loss and optimizers.
         monitor: The metric that selects the best model.
         schedules: The learning rate schedules that depend on validation; usually none.
+        compilation: How the step and the evaluations are compiled.
     """
 
     job: Job
@@ -68,6 +70,7 @@ class Program:
     learner: Learner
     monitor: Monitor
     schedules: Sequence[ValidationDrivenSchedule]
+    compilation: Compilation
 
     @property
     def outputs(self) -> ModelOutputs:
@@ -97,11 +100,16 @@ class Program:
 
     def make_evaluate(self, split: Split) -> Evaluate:
         """Returns the compiled function that evaluates the networks on a split."""
-        return self.learner.make_evaluate(split, self.job.config.loop.compile)
+        return self.learner.make_evaluate(split, self.compilation.mode)
 
 
-def make_program(job: Job, dataset: Dataset) -> Program:
+def make_program(job: Job, dataset: Dataset, compilation: Compilation | None = None) -> Program:
     """Builds the program of a job, including the variables of its model and optimizers.
+
+    Args:
+        job: The job, with its frozen config.
+        dataset: The data set of the job.
+        compilation: How the program is compiled; None to choose according to the config.
 
     Raises:
         UserError: A part does not accept its arguments, or does not fit the data.
@@ -119,7 +127,9 @@ def make_program(job: Job, dataset: Dataset) -> Program:
     )
     driven = [schedule] if hasattr(schedule, "consider") else []
     monitor = Monitor(metric, larger_is_better=direction == "max")
-    return Program(job, dataset, task, timeline, learner, monitor, driven)
+    if compilation is None:
+        compilation = choose_compilation(config, dataset, learner, timeline)
+    return Program(job, dataset, task, timeline, learner, monitor, driven, compilation)
 
 
 def learner_class(job: Job, task: str) -> type[Learner]:

@@ -16,7 +16,7 @@ from rich.console import Console
 from expt.config.cadence import Cadence
 from expt.config.hashes import identity
 from expt.config.job import Job
-from expt.config.schema import Mode
+from expt.config.schema import Compile, Mode
 from expt.config.sources import Code, check_imported, code_of
 from expt.errors import RunError
 from expt.parts.data.dataset import Dataset
@@ -35,6 +35,7 @@ from expt.runs.records import RunRecord
 from expt.runs.run import Membership, PreviousRun, Run
 from expt.train.checkpoint import CheckpointWriter
 from expt.train.closing import closing, disk_errors_as_run_errors
+from expt.train.compilation_rule import Compilation
 from expt.train.executors import Executor
 from expt.train.executors.single import SingleExecutor
 from expt.train.hooks import Every, make_hooks
@@ -138,7 +139,7 @@ class Session:
             where = os.path.relpath(self.directory)
             check_unchanged(self.previous.record.data, self.dataset, where)
         with phases("building the model"):
-            program = make_program(self.job, self.dataset)
+            program = make_program(self.job, self.dataset, self._recorded_compilation())
             hooks = [
                 *make_hooks(self.job),
                 *make_probes(self.job, program, self.directory, self._drain),
@@ -156,6 +157,11 @@ class Session:
             check_imported(code)
         return executor, hooks, resumption, notes
 
+    def _recorded_compilation(self) -> Compilation | None:
+        """Returns how the run to be continued was compiled, on which its bits depend."""
+        record = None if self.previous is None else self.previous.record.compilation
+        return None if record is None else Compilation(Compile(record.mode), record.reason)
+
     def _begin(
         self, executor: Executor, code: Code, schedule_note: str | None, notes: Sequence[str]
     ) -> Run:
@@ -170,6 +176,9 @@ class Session:
                 run = resumed_run(job, dataset, directory, self.previous, step, code, schedule_note)
             if notes:
                 run.update(notes=list(notes))
+            compilation = executor.program.compilation
+            run.update(compilation=asdict(compilation))
+            _log.info("compiled as %s: %s", compilation.mode, compilation.reason)
         if schedule_note is not None:
             self._print(schedule_note)
             _log.info(schedule_note)

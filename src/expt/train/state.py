@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from expt.config.cadence import parse_seconds
@@ -170,11 +171,6 @@ def save_model(model: keras.Model, path: Path) -> None:
         model.save(partial)
 
 
-def has_averages(optimizers: Sequence[keras.optimizers.Optimizer]) -> bool:
-    """Whether an optimizer averages the weights, so that evaluations use the averages."""
-    return any(_inner(optimizer).use_ema for optimizer in optimizers)
-
-
 @contextmanager
 def averages_in_place(
     networks: Sequence[keras.Model], optimizers: Sequence[keras.optimizers.Optimizer]
@@ -184,25 +180,43 @@ def averages_in_place(
     The averages are the result of such a run, so they are evaluated and saved. The trained weights
     are restored at the end. Weights of other optimizers stay as they are.
     """
-    kept = []
-    for network, optimizer in zip(networks, optimizers, strict=True):
-        inner = _inner(optimizer)
-        # Before the first step the averages are zeros.
-        if inner.use_ema and int(inner.iterations) > 0:
-            # Keras has no public name for them. Its own `finalize_variable_values` overwrites the
-            # trained weights, with which training has to continue.
-            averages = inner._model_variables_moving_average
-            kept += [
-                (variable, variable.numpy(), average)
-                for variable, average in zip(network.trainable_variables, averages, strict=True)
-            ]
-    for variable, _, average in kept:
-        variable.assign(average)
+    trained = put_averages(networks, optimizers)
     try:
         yield
     finally:
-        for variable, trained, _ in kept:
-            variable.assign(trained)
+        put_back(trained)
+
+
+def put_averages(
+    networks: Sequence[keras.Model], optimizers: Sequence[keras.optimizers.Optimizer]
+) -> list[tuple[keras.Variable, tf.Tensor]]:
+    """Replaces weights by their moving averages, for optimizers with `use_ema`, also in a graph.
+
+    Returns:
+        The replaced variables, each with its trained value, for `put_back`.
+    """
+    trained = []
+    for network, optimizer in zip(networks, optimizers, strict=True):
+        inner = _inner(optimizer)
+        if not inner.use_ema:
+            continue
+        # Keras has no public name for them. Its own `finalize_variable_values` overwrites the
+        # trained weights, with which training has to continue.
+        averages = inner._model_variables_moving_average
+        # Before the first step the averages are zeros.
+        has_averages = tf.convert_to_tensor(inner.iterations.value) > 0
+        for variable, average in zip(network.trainable_variables, averages, strict=True):
+            # A copy: the value of a variable is read only when it is used.
+            value = tf.identity(variable.value)
+            trained.append((variable, value))
+            variable.assign(tf.where(has_averages, average.value, value))
+    return trained
+
+
+def put_back(trained: Sequence[tuple[keras.Variable, tf.Tensor]]) -> None:
+    """Assigns the trained values that `put_averages` has replaced."""
+    for variable, value in trained:
+        variable.assign(value)
 
 
 def _inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from expt.config.compose import compose_jobs
+from expt.parts.schedules import Plateau
 from expt.train.backend import start_for
 from expt.train.data_loading import DataLoader
 from expt.train.executors import single
@@ -68,6 +69,13 @@ CONFIGS: Mapping[str, Sequence[str]] = {
     "gan": ("data=digits", "model=gan", "loss=mse", "loop.steps=60"),
     "regression": ("data=diabetes", "loss=mse", "loop.epochs=6"),
     "half precision": ("loop.precision=mixed_float16",),
+    "averages": ("optimizer.use_ema=true", "optimizer.ema_momentum=0.9"),
+    "averages in half precision": (
+        *("optimizer.use_ema=true", "optimizer.ema_momentum=0.9"),
+        *("loop.precision=mixed_float16", "loop.epochs=6"),
+    ),
+    "plateau": ("schedule=plateau", "schedule.patience=1", "schedule.min_change=0.02"),
+    "plateau of accuracy": ("schedule=plateau", "schedule.patience=2", "loop.watch=val/accuracy"),
 }
 
 
@@ -104,16 +112,18 @@ def test_xla_agrees_with_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     } == (without_timing(found))
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        ("loop.compile=eager", "loop.epochs=4"),
-        ("schedule=plateau", "loop.epochs=4"),
-        ("optimizer.use_ema=true", "loop.epochs=4"),
-    ],
-)
-def test_segments_end_at_evaluations_that_need_the_host(given: Sequence[str]) -> None:
-    executor = make_executor(given)
+class _UsersPlateau(Plateau):
+    def consider(self, value: float, larger_is_better: bool) -> None:
+        assert isinstance(value, float)
+        super().consider(value, larger_is_better)
+
+
+@pytest.mark.parametrize("given", [("loop.compile=eager",), ("schedule=plateau",)])
+def test_segments_end_at_evaluations_that_need_the_host(
+    given: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("expt.parts.schedules.Plateau", _UsersPlateau)
+    executor = make_executor((*given, "loop.epochs=4"))
     timeline = executor.program.timeline
     _, ends = train_to_end(executor)
     evaluated = [step for step in range(1, ends[-1] + 1) if timeline.evaluates_after(step)]

@@ -201,7 +201,7 @@ def compile_block(
         program.make_pipeline(first_step),
         program.timeline.batch_size,
         CAPACITY,
-        loop.compile,
+        program.compilation.mode,
         loop.target_loss,
         validation,
     )

@@ -7,17 +7,22 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from expt.train.compilation import is_converted
 from expt.train.evaluation import Evaluate, GraphEvaluation
 from expt.train.executors import Evaluated
 from expt.train.monitor import BestWeights
 from expt.train.program import Program
-from expt.train.state import has_averages
+from expt.train.state import put_averages, put_back
 
 
 class Validation:
-    """A `Validate` that keeps the best weights and the predictions on the device.
+    """A `Validate` that does on the device all that an evaluation changes.
+
+    Evaluates with the moving averages of the weights in place, if there are any, keeps the best
+    weights and the predictions, and updates the schedules that depend on the results.
 
     Args:
+        program: The program.
         function: Computes the loss and metrics of the split by name, and its predictions.
         results: The types and shapes of what it returns.
         best: The best weights so far.
@@ -28,12 +33,14 @@ class Validation:
 
     def __init__(
         self,
+        program: Program,
         function: Callable[[], tuple[dict[str, tf.Tensor], tf.Tensor]],
         results: tuple[dict[str, tf.TensorSpec], tf.TensorSpec],
         best: BestWeights,
     ) -> None:
         values, predictions = results
-        self._function, self._best, self._names = function, best, list(values)
+        self._program, self._function, self._best = program, function, best
+        self._names = list(values)
         self._predictions = tf.Variable(
             tf.zeros(predictions.shape, predictions.dtype), trainable=False
         )
@@ -41,13 +48,17 @@ class Validation:
 
     def __call__(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Evaluates the split, in a graph; training can't continue with weights that are NaN."""
+        learner, monitor = self._program.learner, self._program.monitor
+        trained = put_averages(learner.networks, learner.optimizers)
         values, predictions = self._function()
         self._predictions.assign(predictions)
         row = tf.stack([tf.cast(values[name], tf.float64) for name in self._names])
-        are_finite = _are_finite(self._best.networks)
-        watched = self._best.monitor.metric.removeprefix(_PREFIX)
-        value = row[self._names.index(watched)]
+        are_finite = _are_finite(learner.networks)
+        value = row[self._names.index(monitor.metric.removeprefix(_PREFIX))]
         self._best.keep_if_best(tf.where(are_finite, value, np.nan))
+        put_back(trained)
+        for schedule in self._program.schedules:
+            schedule.consider(value, monitor.larger_is_better)
         return row, are_finite
 
     def values(self, row: NDArray[np.float64]) -> dict[str, float]:
@@ -67,23 +78,22 @@ _PREFIX = "val/"
 def make_validation(program: Program, evaluate: Evaluate, best: BestWeights) -> Validation | None:
     """Returns the evaluation that a program's blocks can contain; None if it needs the host.
 
-    It does with `eager`, for a streamed split, for predictions of unknown shape, if the weights are
-    replaced by their moving averages, or if a schedule depends on the results.
+    It does with `eager`, for a streamed split, for predictions of unknown shape, or if a user's own
+    schedule depends on the results.
 
     Args:
         program: The program.
         evaluate: Evaluates the validation split.
         best: The best weights so far.
     """
-    learner = program.learner
     if not isinstance(evaluate, GraphEvaluation) or evaluate.results is None:
         return None
-    if program.schedules or has_averages(learner.optimizers):
+    if any(is_converted(schedule.consider) for schedule in program.schedules):
         return None
     shape = evaluate.results[1].shape
     if not shape.is_fully_defined():
         return None
-    return Validation(evaluate.function, evaluate.results, best)
+    return Validation(program, evaluate.function, evaluate.results, best)
 
 
 def _are_finite(networks: Sequence[keras.Model]) -> tf.Tensor:
