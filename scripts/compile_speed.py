@@ -3,6 +3,7 @@
     python scripts/compile_speed.py                 all options
     python scripts/compile_speed.py act loss        some groups
     python scripts/compile_speed.py sizes           dense networks of several sizes
+    python scripts/compile_speed.py sizes --threads 1
 
 For each option, one Markdown row: steps a second in both modes, validation after every epoch
 included, the ratio, the seconds that compiling with XLA takes longer, and the number of steps after
@@ -56,12 +57,13 @@ def main() -> None:
     """Prints a table for each group."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("groups", nargs="*", help=", ".join(_GROUPS), default=_GROUPS)
-    groups = parser.parse_args().groups
+    parser.add_argument("--threads", type=int, default=2, help="loop.threads")
+    arguments = parser.parse_args()
     print("| option | graph | xla | ratio | compiles longer (s) | pays after |")
     print("|---|---|---|---|---|---|")
-    for group in groups:
+    for group in arguments.groups:
         for case in _cases(group):
-            print(_row(case), flush=True)
+            print(_row((*case, f"loop.threads={arguments.threads}")), flush=True)
 
 
 def _cases(group: str) -> Iterator[Sequence[str]]:

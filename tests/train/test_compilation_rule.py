@@ -51,7 +51,10 @@ def test_dense_networks_use_xla_in_long_runs(given: Sequence[str], mode: str, re
         (("model=gan", "loss=mse"), "Adversarial"),
         (("data.augment.shift=1",), "augmentation"),
         (("loop.precision=mixed_float16",), "mixed_float16"),
-        (("data=diabetes", "loss=mse", "loss._target_=custom_losses.right_gradient"), "right_gradient"),
+        (
+            ("data=diabetes", "loss=mse", "loss._target_=custom_losses.right_gradient"),
+            "right_gradient",
+        ),
     ],
 )
 def test_what_stands_against_xla_is_named(
