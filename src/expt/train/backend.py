@@ -15,6 +15,7 @@ from expt.config.part_errors import describe_part_error, targets_of
 from expt.config.schema import THREADS, Config
 from expt.errors import RunError, UserError
 from expt.runs.cores import schedulable_cores
+from expt.train.hidden_imports import without_optional_imports
 from expt.train.keras_settings import apply_settings, prepare_keras
 
 _log = logging.getLogger(__name__)
@@ -58,8 +59,9 @@ def start_tensorflow(
     # according to how they are divided among threads.
     _prepare_imports()
     with _start_messages_to_log():
-        import keras
-        import tensorflow as tf
+        with without_optional_imports():
+            import keras
+            import tensorflow as tf
 
         if operations is not None:
             tf.config.threading.set_inter_op_parallelism_threads(operations)
@@ -165,7 +167,7 @@ def import_tensorflow() -> None:
     A process with threads or devices in use can't be forked safely; the imports create neither.
     """
     _prepare_imports()
-    with stderr_to_log():
+    with stderr_to_log(), without_optional_imports():
         import keras  # noqa: F401
         import tensorflow as tf  # noqa: F401
     _Imported.to_be_started = True

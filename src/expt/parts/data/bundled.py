@@ -1,7 +1,6 @@
 """The sources `digits`, `iris`, `wine`, `breast_cancer` and `diabetes`, bundled with scikit-learn.
 
-They need no download, and serve examples and tests. scikit-learn is imported on loading only, so
-that a config is checked without it.
+They need no download, and serve examples and tests.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,10 +10,19 @@ from typing import Any
 import numpy as np
 
 from expt.parts.data.augmentation import Augmentation
+from expt.parts.data.bundled_files import cell_features, class_names, read_numbers
 from expt.parts.data.dataset import Dataset, Split, Task
 from expt.parts.data.preparation import ArrayPreparation, Summary, exact_float32
 from expt.parts.data.scale import Scale
 from expt.parts.data.splitting import DEFAULT_SPLIT, Shares, split_indices
+
+# Names of columns as scikit-learn spells them. They are in its code, not in its files.
+_SIZES = ("length", "width")
+_MEASURED_IN_WINE = (
+    *("alcohol", "malic_acid", "ash", "alcalinity_of_ash", "magnesium", "total_phenols"),
+    *("flavanoids", "nonflavanoid_phenols", "proanthocyanins", "color_intensity", "hue"),
+    *("od280/od315_of_diluted_wines", "proline"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +47,9 @@ class Digits:
 
     def load(self) -> Dataset:
         """Loads and splits the images."""
-        from sklearn.datasets import load_digits
-
+        rows = read_numbers("digits.csv.gz")
         # Pixels have 17 levels, 0 to 16: hence the divisor.
-        images, labels = load_digits(return_X_y=True)
+        images, labels = rows[:, :-1], rows[:, -1]
         return _split(
             Split(
                 (images / 16).astype(np.float32).reshape(-1, 8, 8, 1),
@@ -69,18 +76,20 @@ class _Table:
     standardize: bool = True
     task: Task = "classification"
 
-    def _load(self, name: str, bundle: Any) -> Dataset:
+    def _load(self, name: str, file: str, features: Sequence[str]) -> Dataset:
+        rows = read_numbers(file, has_header=True)
+        inputs, labels = rows[:, :-1], rows[:, -1]
         return _split(
-            Split(exact_float32(bundle.data), bundle.target.astype(np.int32)),
+            Split(exact_float32(inputs), labels.astype(np.int32)),
             self.split_seed,
             self.split,
-            preparation=ArrayPreparation(1.0, Summary.of([bundle.data])).to_mapping(),
-            feature_names=tuple(map(str, bundle.feature_names)),
+            preparation=ArrayPreparation(1.0, Summary.of([inputs])).to_mapping(),
+            feature_names=tuple(features),
             standardize=self.standardize,
             name=name,
             task=self.task,
             batch_size=self.batch_size,
-            class_names=tuple(map(str, bundle.target_names)),
+            class_names=class_names(file),
         )
 
 
@@ -100,9 +109,8 @@ class Iris(_Table):
 
     def load(self) -> Dataset:
         """Loads and splits the rows."""
-        from sklearn.datasets import load_iris
-
-        return self._load("iris", load_iris())
+        features = [f"{part} {size} (cm)" for part in ("sepal", "petal") for size in _SIZES]
+        return self._load("iris", "iris.csv", features)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,9 +129,7 @@ class Wine(_Table):
 
     def load(self) -> Dataset:
         """Loads and splits the rows."""
-        from sklearn.datasets import load_wine
-
-        return self._load("wine", load_wine())
+        return self._load("wine", "wine_data.csv", _MEASURED_IN_WINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,9 +148,7 @@ class BreastCancer(_Table):
 
     def load(self) -> Dataset:
         """Loads and splits the rows."""
-        from sklearn.datasets import load_breast_cancer
-
-        return self._load("breast_cancer", load_breast_cancer())
+        return self._load("breast_cancer", "breast_cancer.csv", cell_features())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,16 +179,14 @@ class Diabetes:
 
     def load(self) -> Dataset:
         """Loads and splits the rows, in their own units."""
-        from sklearn.datasets import load_diabetes
-
-        # scikit-learn's scaled copy uses statistics of all rows, of validation and test too.
-        bundle = load_diabetes(scaled=False)
+        inputs = read_numbers("diabetes_data_raw.csv.gz", delimiter=None)
+        targets = read_numbers("diabetes_target.csv.gz", delimiter=None)
         return _split(
-            Split(exact_float32(bundle.data), bundle.target[:, None].astype(np.float64)),
+            Split(exact_float32(inputs), targets[:, None]),
             self.split_seed,
             self.split,
-            preparation=ArrayPreparation(1.0, Summary.of([bundle.data])).to_mapping(),
-            feature_names=tuple(map(str, bundle.feature_names)),
+            preparation=ArrayPreparation(1.0, Summary.of([inputs])).to_mapping(),
+            feature_names=("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"),
             standardize=self.standardize,
             standardize_targets=self.standardize_targets,
             name="diabetes",

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expt.errors import UserError
+from expt.parts.data.drawing import draw_held_out
 from expt.parts.numbers import is_number
 
 Indices = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
@@ -207,20 +208,12 @@ def _check_classes(stratify: NDArray[Any]) -> None:
 
 
 def _draw(count: int, seed: int, stratify: NDArray[Any] | None, shares: Shares) -> Indices:
-    # Imported here: a config is checked, and its errors are shown, without scikit-learn.
-    from sklearn.model_selection import train_test_split
-
     held_out = shares.validation + shares.test
-    train, rest = train_test_split(
-        np.arange(count), test_size=held_out, random_state=seed, stratify=stratify
+    train, rest = draw_held_out(count, held_out, seed, stratify)
+    validation, test = draw_held_out(
+        len(rest), shares.test / held_out, seed, None if stratify is None else stratify[rest]
     )
-    validation, test = train_test_split(
-        rest,
-        test_size=shares.test / held_out,
-        random_state=seed,
-        stratify=None if stratify is None else stratify[rest],
-    )
-    return train, validation, test
+    return train, rest[validation], rest[test]
 
 
 def _has_all_classes(indices: Indices, stratify: NDArray[Any]) -> bool:
