@@ -22,7 +22,7 @@ from expt.config.compose import compose_jobs
 from expt.errors import UserError
 from expt.train.backend import start_for
 from expt.train.data_loading import DataLoader
-from expt.train.executors.single import CAPACITY, SingleExecutor
+from expt.train.executors.single import SingleExecutor, block_capacity
 from expt.train.program import make_program
 
 _CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -107,7 +107,7 @@ def _measure(case: Sequence[str], mode: str) -> tuple[float, float]:
     executor = SingleExecutor(program)
     built = time.perf_counter() - started
     timeline = program.timeline
-    count = max(1, min(CAPACITY, 20 * timeline.steps_per_epoch))
+    count = max(1, min(block_capacity(timeline.batch_size), 20 * timeline.steps_per_epoch))
     indices = timeline.indices(0, count)
     due = np.array([timeline.evaluates_after(step) for step in range(1, count + 1)])
 

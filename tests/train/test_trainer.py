@@ -379,7 +379,7 @@ def test_signal_is_checked_between_blocks(make_fake: MakeFake) -> None:
     ("seconds", "later"), [(1 / 512, 256), (0.125, 4), (0.4, 1), (5.0, 1), (1e-6, CAPACITY)]
 )
 def test_blocks_last_about_half_a_second(make_fake: MakeFake, seconds: float, later: int) -> None:
-    fake = make_fake(eval_every=None, total_steps=1600, seconds=lambda _: seconds)
+    fake = make_fake(eval_every=None, total_steps=3 * CAPACITY, seconds=lambda _: seconds)
     fake.train()
     lengths = fake.block_lengths()
     # The first block is short, since no speed is known; the last one is what is left.

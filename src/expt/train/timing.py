@@ -5,7 +5,7 @@ Importing this module imports TensorFlow; call `start_tensorflow` before.
 
 import time
 
-from expt.train.executors.single import CAPACITY, compile_block
+from expt.train.executors.single import block_capacity, compile_block
 from expt.train.program import Program
 
 _SECONDS = 0.3  # the minimum duration of the steps that are measured
@@ -24,8 +24,9 @@ def estimate_seconds(program: Program) -> float:
     evaluate()
     evaluating = time.perf_counter() - begun
     steps, count, stepping = 0, 1, 0.0
+    capacity = block_capacity(timeline.batch_size)
     while stepping < _SECONDS and steps < timeline.total_steps:
-        count = min(2 * count, CAPACITY, timeline.total_steps - steps)
+        count = min(2 * count, capacity, timeline.total_steps - steps)
         indices = timeline.indices(steps, count)
         begun = time.perf_counter()
         run_block(steps, indices)

@@ -79,4 +79,5 @@ def _divide(random: _Random, sizes: NDArray[np.intp], total: int) -> NDArray[np.
         chosen = random.choice(candidates, min(len(candidates), missing), replace=False)
         numbers[chosen] += 1
         missing -= len(chosen)
-    return numbers.astype(np.intp)
+    whole: NDArray[np.intp] = numbers.astype(np.intp)
+    return whole

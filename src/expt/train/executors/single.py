@@ -28,8 +28,9 @@ Long enough that the overhead of calls is negligible, short enough for a live pr
 """
 
 _FIRST_BLOCK_STEPS = 8  # a guess, made before any step is measured
-CAPACITY = 1024
+CAPACITY = 4096
 """The maximum number of steps in a block."""
+_MOST_EXAMPLES = 2**20  # in a block, since XLA pads the indices of each block to the largest
 
 
 class NonFiniteLossError(RunError):
@@ -60,7 +61,7 @@ class SingleExecutor:
             self.state = make_state(program)
             self._validation = make_validation(program, self._evaluate, self.state.best)
             self._run_block = compile_block(program, first_step, self._validation)
-        self._throughput = _Throughput()
+        self._throughput = _Throughput(block_capacity(program.timeline.batch_size))
         self._evaluated: tuple[int, Evaluated] | None = None
 
     def run(self, until: int) -> Iterator[Scalars]:
@@ -185,6 +186,11 @@ class SingleExecutor:
         return averages_in_place(learner.networks, learner.optimizers)
 
 
+def block_capacity(batch_size: int) -> int:
+    """Returns the maximum number of steps in a block of batches of this size."""
+    return max(1, min(CAPACITY, _MOST_EXAMPLES // batch_size))
+
+
 def compile_block(
     program: Program, first_step: int = 0, validation: Validation | None = None
 ) -> RunBlock:
@@ -200,7 +206,7 @@ def compile_block(
         program.learner.step,
         program.make_pipeline(first_step),
         program.timeline.batch_size,
-        CAPACITY,
+        block_capacity(program.timeline.batch_size),
         program.compilation.mode,
         loop.target_loss,
         validation,
@@ -209,8 +215,15 @@ def compile_block(
 
 @dataclass
 class _Throughput:
-    """The measured speed of training, in steps per second."""
+    """The measured speed of training, in steps per second.
 
+    Args:
+        capacity: The maximum number of steps in a block.
+        steps: The number of steps so far.
+        seconds: The time that they took.
+    """
+
+    capacity: int
     steps: int = 0
     seconds: float = 0.0
     _since_read: tuple[int, float] = field(default=(0, 0.0))
@@ -227,7 +240,7 @@ class _Throughput:
         """
         if self.steps == 0:
             return _FIRST_BLOCK_STEPS
-        return max(1, min(CAPACITY, int(_BLOCK_SECONDS * self.steps / self.seconds)))
+        return max(1, min(self.capacity, int(_BLOCK_SECONDS * self.steps / self.seconds)))
 
     def rate(self) -> float | None:
         """Returns the steps per second since the previous call; None before the first step.
