@@ -103,6 +103,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "metric/weighted.yaml": "# @package metric.weighted\n_target_: lab.parts.weighted\n",
         "loss/lacking.yaml": "q: 1\n",
         "loss/short.yaml": "_target_: raises\n",
+        "loss/classy.yaml": "_target_: lab.parts.NotCallable\n",
         "loss/needy.yaml": "_target_: lab.parts.fails\n",
         "experiment/quick.yaml": "# @package _global_\nloop:\n  epoch: 3\n",
         "loss/tab.yaml": "_target_: lab.parts.good\na:\n\tb: 1\n",
@@ -197,6 +198,10 @@ SHOW = " HYDRA_FULL_ERROR=1 shows the traceback."
         ),
         (["loss=lacking"], "loss: its yaml, conf/loss/NAME.yaml, has no `_target_`. Expected"),
         (["loss=short"], "loss._target_=raises: expected MODULE.NAME, such as"),
+        (
+            ["loss=classy"],
+            "loss: lab.parts.NotCallable is a class; expected a function of targets and outputs.",
+        ),
         (["loss=needy"], "loss.how is required but has no value. Add it to the yaml, or set it"),
         (
             ["experiment=quick"],

@@ -240,8 +240,15 @@ def _check_required(
     """Checks that a loss or metric needs no argument except targets, outputs and supplied ones.
 
     Raises:
-        UserError: It has another argument without a default and without a value in the config.
+        UserError: It has another argument without a default and without a value in the config, or
+            it is a class.
     """
+    target = function.func if isinstance(function, functools.partial) else function
+    if isinstance(target, type):
+        raise UserError(
+            f"{where}: {target.__module__}.{target.__qualname__} is a class; expected a function "
+            "of targets and outputs."
+        )
     parameters = list(inspect.signature(function).parameters.values())[2:]
     for one in parameters:
         is_single = one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
