@@ -13,7 +13,8 @@ from typing import Any, Optional
 
 def loss(targets, outputs, *, gamma: float, steps: "int | None" = None, on: bool = True,
          name: str = "a", units: Sequence[int] = (), pair: tuple[float, ...] = (),
-         either: float | str = 1.0, maybe: Optional[int] = None, free: Any = 1, bare=1): ...
+         either: float | str = 1.0, maybe: Optional[int] = None, free: Any = 1, bare=1,
+         unset: float = None): ...
 """
 
 
@@ -30,6 +31,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ("key", "value", "message"),
     [
         ("gamma", "abc", "loss.gamma=abc: expected a number."),
+        ("gamma", None, "loss.gamma=null: expected a number."),
+        ("name", None, "loss.name=null: expected text."),
         ("gamma", True, "loss.gamma=true: expected a number."),
         ("steps", 1.5, "loss.steps=1.5: expected a whole number or null."),
         ("on", 1, "loss.on=1: expected true or false."),
@@ -59,12 +62,12 @@ def test_values_of_the_type_and_of_other_annotations_are_accepted() -> None:
         "either": "x",
         "maybe": 3,
         "free": {},
-        "bare": "x",
+        "bare": None,
+        "unset": None,
         "every": "1ep",
         "_tasks_": ["regression"],
     }
     check_argument_types(node, "loss")
-    check_argument_types({**node, "gamma": None}, "loss")
     check_argument_types({**node, "gamma": {"_target_": "typed_parts.loss"}}, "loss")
     check_argument_types({"_target_": "keras.layers.ReLU", "max_value": "x"}, "act")
 

@@ -95,7 +95,7 @@ def test_first_sentences_fit_on_a_few_lines_of_help() -> None:
             "few distinct integers",
         ),
         ("data", "digits", "augment.flip", "bool", "false", "mirrored"),
-        ("loop", "default", "compile", "`graph`, `xla` or `eager`", "graph", "graph"),
+        ("loop", "default", "compile", "`auto`, `graph`, `xla` or `eager`", "auto", "auto"),
         ("loop", "default", "eval_every", "int, str or null", "1ep", "validation"),
         ("optimizer", "adam", "clipnorm", "float or null", "null", "norm"),
         ("optimizer", "adam", "gradient_accumulation_steps", "int or null", "null", "Batches"),

@@ -59,8 +59,10 @@ def check_argument_types(node: Mapping[str, Any], where: str) -> None:
     constructor = read_constructor(target)
     for key, value in node.items():
         argument = constructor.arguments.get(key) if constructor is not None else None
-        # Null is never refused, since `x: float = None` is usual.
-        if argument is None or argument.annotation is None or value is None:
+        if argument is None or argument.annotation is None:
+            continue
+        # `x: float = None` is usual.
+        if value is None and _is_null(argument.default):
             continue
         try:
             kinds = list(_kinds(argument.annotation))
@@ -69,8 +71,13 @@ def check_argument_types(node: Mapping[str, Any], where: str) -> None:
         is_part = isinstance(value, Mapping) and "_target_" in value
         if not is_part and not any(kind.accepts(value) for kind in kinds):
             names = " or ".join(dict.fromkeys(kind.name for kind in kinds))
-            quote = f" Quote it: '{where}.{key}=\"{value}\"'" if names == "text" else ""
+            is_quotable = names == "text" and value is not None
+            quote = f" Quote it: '{where}.{key}=\"{value}\"'" if is_quotable else ""
             raise UserError(f"{where}.{key}={_as_typed(value)}: expected {names}.{quote}")
+
+
+def _is_null(default: ast.expr | None) -> bool:
+    return isinstance(default, ast.Constant) and default.value is None
 
 
 def _as_typed(value: object) -> str:

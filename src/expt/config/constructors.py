@@ -33,11 +33,13 @@ class Argument:
     Attributes:
         meaning: Its entry in a docstring's `Args:` or `Attributes:`; empty without one.
         annotation: The expression of its type; None without one.
+        default: The expression of its default; None without one.
         module: Where the names in the annotation are known.
     """
 
     meaning: str = ""
     annotation: ast.expr | None = None
+    default: ast.expr | None = None
     module: str = ""
 
 
@@ -131,18 +133,22 @@ def _with_bases(module: str, node: Definition) -> Iterator[tuple[str, Definition
 def _arguments(module: str, node: Definition) -> dict[str, Argument]:
     """Returns the arguments of a function, or of a class as far as itself says."""
     entries = _entries(_docstring(module, node))
-    annotations: dict[str, ast.expr | None] = {}
+    parameters: dict[str, Argument] = {}
     if isinstance(node, ast.FunctionDef):
-        annotations = _parameters(node)
+        parameters = _parameters(node, module)
     else:
         for statement in node.body:
             if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
-                annotations |= _parameters(statement)
+                parameters |= _parameters(statement, module)
                 entries = {**entries, **_entries(_docstring(module, statement))}
             elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-                annotations[statement.target.id] = statement.annotation
-    names = {*entries, *annotations}
-    return {name: Argument(entries.get(name, ""), annotations.get(name), module) for name in names}
+                parameters[statement.target.id] = Argument(
+                    annotation=statement.annotation, default=statement.value, module=module
+                )
+    return {
+        name: replace(parameters.get(name, Argument(module=module)), meaning=entries.get(name, ""))
+        for name in {*entries, *parameters}
+    }
 
 
 def _docstring(module: str, node: Definition) -> str:
@@ -175,16 +181,25 @@ def _text(module: str, name: str) -> str:
     return str(value.value) if isinstance(value, ast.Constant) else ""
 
 
-def _parameters(function: ast.FunctionDef) -> dict[str, ast.expr | None]:
+def _parameters(function: ast.FunctionDef, module: str) -> dict[str, Argument]:
     given = function.args
-    parameters = [*given.posonlyargs, *given.args, *given.kwonlyargs]
-    return {one.arg: one.annotation for one in parameters if one.arg != "self"}
+    positional = [*given.posonlyargs, *given.args]
+    # Those of the last positional parameters.
+    without = [None] * (len(positional) - len(given.defaults))
+    defaults = [*without, *given.defaults, *given.kw_defaults]
+    return {
+        one.arg: Argument(annotation=one.annotation, default=default, module=module)
+        for one, default in zip([*positional, *given.kwonlyargs], defaults, strict=True)
+        if one.arg != "self"
+    }
 
 
 def _joined(first: Argument, second: Argument) -> Argument:
     """Returns what the first one says, and the second one where the first says nothing."""
     if first.annotation is None:
-        first = replace(first, annotation=second.annotation, module=second.module)
+        first = replace(
+            first, annotation=second.annotation, default=second.default, module=second.module
+        )
     return replace(first, meaning=first.meaning or second.meaning)
 
 
