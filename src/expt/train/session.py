@@ -50,6 +50,8 @@ from expt.train.resume.restore import Resumption, last_checkpoint
 from expt.train.run_record import new_run, resumed_run
 from expt.train.signals import deferred_signals
 from expt.train.state import save_model
+from expt.train.step_times import Train, train_timed
+from expt.train.timing import measure_parts
 from expt.train.trainer import train
 
 _log = logging.getLogger(__name__)
@@ -102,6 +104,8 @@ class Session:
         # Locked until the end, so that no other process resumes or completes the run meanwhile.
         with locked(self.directory, by_its_sweep=self.sweep is not None):
             code, phases = code_of(self.job.config), Phases(self.console)
+            is_profiled = self.job.config.loop.profile is not None
+            train_to_end: Train = train_timed if is_profiled else train
             executor, hooks, resumption, notes = self._build(code, phases)
             schedule_note = None
             # All user errors are raised before `_begin`, which writes the first file.
@@ -118,8 +122,10 @@ class Session:
                     _saving_best_model(executor, run),
                     self._hooks(executor, hooks, run, recorder) as every,
                 ):
-                    train(executor, every, recorder, interruption.check)
+                    times = train_to_end(executor, every, recorder, interruption.check)
                 _finish(executor, run, recorder)
+                if times is not None:
+                    self.console.print(times.table(measure_parts(self.job, self.dataset)))
             return run.record
 
     def _build(
