@@ -14,7 +14,6 @@ NumPy, scikit-learn, TensorBoard and MLflow. All other contenders run with this 
 """
 
 import argparse
-import shlex
 import sys
 import tempfile
 from datetime import UTC, datetime
@@ -41,8 +40,7 @@ def main() -> int:
         parser.error(f"no such row: {', '.join(unknown)}; valid: {', '.join(ROWS)}")
     if args.rounds < 1:
         parser.error(f"--rounds {args.rounds}: expected at least 1")
-    print(f"`python scripts/bench.py {shlex.join(sys.argv[1:])}`, {datetime.now(UTC):%d %B %Y}, ")
-    print(f"{machine()}.\n")
+    print(f"{datetime.now(UTC):%d %B %Y}, {machine()}.\n", flush=True)
     wrong = []
     with tempfile.TemporaryDirectory() as folder:
         in_new_process(write_sources, Path(folder), IMAGE_FOLDER in args.rows)

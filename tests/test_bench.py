@@ -96,7 +96,7 @@ def test_process_is_measured(tmp_path: Path) -> None:
     code = "import os; x = bytearray(200 << 20); print(os.getcwd())"
     process = run_process([sys.executable, "-c", code], tmp_path)
     assert process.printed.strip() == str(tmp_path)
-    assert 200 < process.megabytes < 400
+    assert process.megabytes > 200
     assert 0 < process.processor_seconds < 60
     assert process.measurement(2.0, 10).speed == 5.0
     assert process.measurement().seconds == process.seconds

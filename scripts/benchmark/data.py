@@ -57,7 +57,7 @@ def write_task(file: Path, overrides: Sequence[str], folder: Path) -> int:
     with contextlib.chdir(folder):
         (job,), _ = compose_jobs(list(overrides), None, multirun=False)
         dataset = DataLoader()(job)
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, Any] = {}
     counts = {"train": dataset.steps_per_epoch * dataset.batch_size, "validation": None}
     for name, count in counts.items():
         split = getattr(dataset, name)

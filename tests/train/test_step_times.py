@@ -1,7 +1,6 @@
 """Where the time of training goes, measured with a clock that the test sets."""
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +10,6 @@ import pytest
 
 from expt.config.cadence import Cadence
 from expt.record.recorder import Scalars
-from expt.train import step_times
 from expt.train.hooks import Every, Moment
 from expt.train.hooks.profile import Profile
 from expt.train.step_times import StepTimes, train_timed
@@ -45,7 +43,8 @@ def test_seconds_of_nested_parts_are_counted_once() -> None:
                 clock.advance(4.0)
             clock.advance(8.0)
         clock.advance(16.0)
-    assert times.seconds == {"host": 17.0, "hooks": 10.0, "recording": 4.0}
+    clock.advance(32.0)
+    assert times.seconds == {"closing": 17.0, "hooks": 10.0, "recording": 4.0}
 
 
 def test_part_ends_with_an_exception() -> None:
@@ -62,7 +61,7 @@ def test_part_ends_with_an_exception() -> None:
     assert times.seconds["hooks"] == 2.0
     with times.running():
         clock.advance(1.0)
-    assert times.seconds["host"] == 1.0
+    assert times.seconds["closing"] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -78,10 +77,11 @@ def test_part_ends_with_an_exception() -> None:
 def test_segments_are_split_by_what_their_parts_take_alone(
     segments: float, expected: dict[str, float]
 ) -> None:
-    measured = {"segments": segments, "recording": 0.5, "host": 3.0}
+    measured = {"segments": segments, "recording": 0.5, "closing": 0.25, "host": 3.0}
     times = StepTimes(Clock(), measured, steps=10, evaluations=2)
     parts = times.by_part(PartSeconds(compute=0.2, input=0.1, evaluation=0.5))
-    assert parts == pytest.approx({**expected, "recording": 0.5, "hooks": 0.0, "tracing": 0.0})
+    others = {"recording": 0.5, "closing": 0.25, "hooks": 0.0, "tracing": 0.0}
+    assert parts == pytest.approx({**expected, **others})
     assert sum(parts.values()) == pytest.approx(sum(measured.values()))
 
 
@@ -115,7 +115,7 @@ class Executor:
 
 def test_training_is_timed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     clock = Clock()
-    monkeypatch.setattr(step_times, "StepTimes", partial(StepTimes, clock))
+    times = StepTimes(clock)
     called = []
 
     def hook(moment: Moment) -> None:
@@ -129,7 +129,9 @@ def test_training_is_timed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     recorder: Any = SimpleNamespace(write=lambda _: clock.advance(0.5))
     hooks = [Every(Cadence(5), hook), Every(Cadence(10), profile)]
     began = clock.now
-    times = train_timed(Executor(clock), hooks, recorder, lambda: clock.advance(128.0))
+    with times.running():
+        train_timed(times, Executor(clock), hooks, recorder, lambda: clock.advance(128.0))
+        clock.advance(256.0)
     assert called == [5, 10]
     assert (times.steps, times.evaluations) == (10, 2)
     assert times.seconds == {
@@ -138,6 +140,7 @@ def test_training_is_timed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
         "hooks": 2 * 16.0,
         "tracing": 64.0,
         "host": 2 * 128.0,
+        "closing": 256.0,
     }
     assert sum(times.seconds.values()) == clock.now - began
 
@@ -147,8 +150,8 @@ def test_profile_prints_where_the_time_goes(run_here: Any, tmp_path: Path) -> No
     done = run_here(*short, folder=tmp_path)
     assert done.code == 0
     rows = [line.split() for line in done.out.splitlines() if "%" in line]
-    names = ["compute", "input", "evaluation", "recording", "hooks", "tracing", "host"]
-    assert [row[0] for row in rows] == [*names, "wall"]
+    names = ["compute", "input", "evaluation", "recording", "hooks", "tracing"]
+    assert [row[0] for row in rows] == [*names, "closing", "host", "wall"]
     seconds = [float(row[1]) for row in rows[:-1]]
     assert np.sum(seconds) == pytest.approx(float(rows[-1][2]), abs=0.005)
     assert seconds[0] > 0

@@ -50,7 +50,7 @@ from expt.train.resume.restore import Resumption, last_checkpoint
 from expt.train.run_record import new_run, resumed_run
 from expt.train.signals import deferred_signals
 from expt.train.state import save_model
-from expt.train.step_times import Train, train_timed
+from expt.train.step_times import StepTimes, train_timed
 from expt.train.timing import measure_parts
 from expt.train.trainer import train
 
@@ -104,8 +104,7 @@ class Session:
         # Locked until the end, so that no other process resumes or completes the run meanwhile.
         with locked(self.directory, by_its_sweep=self.sweep is not None):
             code, phases = code_of(self.job.config), Phases(self.console)
-            is_profiled = self.job.config.loop.profile is not None
-            train_to_end: Train = train_timed if is_profiled else train
+            is_profiled, times = self.job.config.loop.profile is not None, StepTimes()
             executor, hooks, resumption, notes = self._build(code, phases)
             schedule_note = None
             # All user errors are raised before `_begin`, which writes the first file.
@@ -120,12 +119,18 @@ class Session:
                 recorder.open(run)
                 with (
                     _saving_best_model(executor, run),
+                    times.running(),
                     self._hooks(executor, hooks, run, recorder) as every,
                 ):
-                    times = train_to_end(executor, every, recorder, interruption.check)
+                    arguments = executor, every, recorder, interruption.check
+                    if is_profiled:
+                        train_timed(times, *arguments)
+                    else:
+                        train(*arguments)
                 _finish(executor, run, recorder)
-                if times is not None:
-                    self.console.print(times.table(measure_parts(self.job, self.dataset)))
+            if is_profiled:
+                # Measured only now, so that it does not count as time of the run.
+                self.console.print(times.table(measure_parts(self.job, self.dataset)))
             return run.record
 
     def _build(

@@ -1,10 +1,10 @@
 """Where the time of a training loop goes: measured while it runs, for `debug=profile`.
 
-The wall time is split without a rest. The clock is always in one part: it is in `segments` while
-the executor works, in `recording` while a record is handed to the recorders, and so on; whatever
-is none of these is `host`. A segment is one compiled call, so its steps, its input and its
-evaluations can't be timed inside. Their durations are measured alone, and the rest of the segments
-is the host's, too.
+The clock is always in one part, so that the parts add up to the wall time: in `segments` while the
+executor works, in `recording` while a record is handed to the recorders, and so on; in `host` during
+the rest of the loop, and in `closing` after it. A segment is one compiled call, so its steps, input
+and evaluations can't be timed inside. They are measured alone, and what remains of the segments
+counts as `host`.
 """
 
 import time
@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from rich.table import Table
 
@@ -25,17 +24,19 @@ from expt.train.timeline import Timeline
 from expt.train.timing import PartSeconds
 from expt.train.trainer import train
 
-_HOST, _SEGMENTS, _RECORDING, _HOOKS = "host", "segments", "recording", "hooks"
-_TRACING = "tracing"
+_SEGMENTS, _RECORDING, _HOOKS, _TRACING = "segments", "recording", "hooks", "tracing"
+_HOST, _CLOSING = "host", "closing"
+_OTHERS = (_RECORDING, _HOOKS, _TRACING, _CLOSING)
 _MEANINGS = {
-    "compute": "the steps, on batches that are there",
+    "compute": "steps on batches that are there",
     "input": "waiting for batches",
-    "evaluation": "the validation split",
-    _RECORDING: "handing records to the journal and the recorders",
+    "evaluation": "of the validation split",
+    _RECORDING: "handing over of records",
     _HOOKS: "images, checkpoints, probes",
-    _TRACING: "starting, and writing, TensorBoard's trace",
-    _HOST: "Python between these, and the calls' borders",
-    "wall time": "the sum, from the first step to the last",
+    _TRACING: "start and end of the trace",
+    _CLOSING: "the last checkpoint",
+    _HOST: "Python, and the borders of calls",
+    "wall time": "of training",
 }
 
 
@@ -44,8 +45,9 @@ class StepTimes:
     """A clock that is in one part at a time, and counts the seconds of each.
 
     Attributes:
-        seconds: The seconds by part: `segments`, `recording`, `hooks`, `tracing` and `host`. Their
-            sum is the wall time.
+        read_clock: Returns the time in seconds.
+        seconds: The seconds by part: `segments`, `recording`, `hooks`, `tracing`, `closing` and
+            `host`. Their sum is the wall time.
         steps: The number of steps.
         evaluations: The number of evaluations of the validation split.
     """
@@ -54,17 +56,17 @@ class StepTimes:
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     steps: int = 0
     evaluations: int = 0
-    _part: str = _HOST
+    _part: str = _CLOSING
     _since: float = 0.0
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Runs the clock during a `with` block."""
+        """Runs the clock during a `with` block, in `closing` outside of `train_timed`."""
         self._since = self.read_clock()
         try:
             yield
         finally:
-            self._switch(_HOST)
+            self._switch(_CLOSING)
 
     @contextmanager
     def during(self, part: str) -> Iterator[None]:
@@ -93,7 +95,7 @@ class StepTimes:
         scale = min(1.0, segments / sum(within.values())) if segments else 0.0
         split = {part: scale * seconds for part, seconds in within.items()}
         rest = max(0.0, segments - sum(split.values()))
-        others = {part: self.seconds.get(part, 0.0) for part in (_RECORDING, _HOOKS, _TRACING)}
+        others = {part: self.seconds.get(part, 0.0) for part in _OTHERS}
         return {**split, **others, _HOST: self.seconds.get(_HOST, 0.0) + rest}
 
     def table(self, alone: PartSeconds) -> Table:
@@ -120,37 +122,18 @@ class StepTimes:
         return before
 
 
-class Train(Protocol):
-    """A function that trains as `expt.train.trainer.train` does, with the same arguments."""
-
-    def __call__(
-        self,
-        executor: Executor,
-        hooks: Sequence[Every],
-        recorder: Recorder,
-        check_signals: Callable[[], None],
-    ) -> StepTimes | None:
-        """Trains; returns where the time went, if it was measured."""
-        ...
-
-
 def train_timed(
+    times: StepTimes,
     executor: Executor,
     hooks: Sequence[Every],
     recorder: Recorder,
     check_signals: Callable[[], None],
-) -> StepTimes:
-    """Trains as `train` does, with the same arguments, and returns where its time went."""
-    times = StepTimes()
+) -> None:
+    """Trains as `train` does, with the same arguments, and adds to the running `times`."""
     timed_hooks = [_TimedHook(hook.cadence, hook.hook, inner=hook, times=times) for hook in hooks]
-    with times.running():
-        train(
-            _TimedExecutor(executor, times),
-            timed_hooks,
-            _TimedRecorder(recorder, times, executor.program.monitor.metric),
-            check_signals,
-        )
-    return times
+    timed_recorder = _TimedRecorder(recorder, times, executor.program.monitor.metric)
+    with times.during(_HOST):
+        train(_TimedExecutor(executor, times), timed_hooks, timed_recorder, check_signals)
 
 
 class _TimedExecutor:
