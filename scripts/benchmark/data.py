@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 _Result = TypeVar("_Result")
+_CONTRAST = 32  # of the patterns, of 256 gray values
 
 
 def in_new_process(function: Callable[..., _Result], *arguments: Any) -> _Result:
@@ -88,9 +89,13 @@ def _write_images(folder: Path) -> None:
 
 
 def _examples(count: int, shape: tuple[int, ...]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Ten patterns under noise, so that there is something to learn."""
-    patterns = np.random.default_rng(0).integers(0, 128, (10, *shape))
+    """Returns ten patterns under noise.
+
+    The patterns are faint, so that the losses do not vanish within the epochs of a row: final
+    losses near 0 could not be compared, and tiny numbers slow down some processors.
+    """
+    patterns = np.random.default_rng(0).integers(0, _CONTRAST, (10, *shape))
     random = np.random.default_rng(count)
     labels = random.integers(0, 10, count)
-    noise = random.integers(0, 128, (count, *shape))
+    noise = random.integers(0, 256 - _CONTRAST, (count, *shape))
     return (patterns[labels] + noise).astype(np.uint8), labels.astype(np.int64)

@@ -1,10 +1,10 @@
 """Where the time of a training loop goes: measured while it runs, for `debug=profile`.
 
 The clock is always in one part, so that the parts add up to the wall time: in `segments` while the
-executor works, in `recording` while a record is handed to the recorders, and so on; in `host` during
-the rest of the loop, and in `closing` after it. A segment is one compiled call, so its steps, input
-and evaluations can't be timed inside. They are measured alone, and what remains of the segments
-counts as `host`.
+executor works, in `recording` while a record is handed to the recorders, and so on; in `host`
+during the rest of the loop, and in `closing` after it. A segment is one compiled call, so its
+steps, input and evaluations can't be timed inside. They are measured alone, and what remains of the
+segments counts as `host`.
 """
 
 import time
