@@ -8,7 +8,6 @@ A setting is an argument of `compile`; `--search` prints the fastest ones of a s
 `--search` or `--settings`, the validation split is evaluated in one batch, too.
 """
 
-import itertools
 import json
 import time
 from collections.abc import Mapping
@@ -19,7 +18,8 @@ from scripts.contenders.common import EpochClock, Task, make_task, print_results
 from scripts.contenders.keras_models import make_model
 
 Settings = Mapping[str, Any]
-_MOST_SECONDS = 10.0  # of a trial with XLA, whose convolutions can take a second a step on CPUs
+_TRIAL_SECONDS = 2.0  # of each trial of the search
+_MOST_SECONDS = 30.0  # of an epoch in the search
 
 
 def main() -> None:
@@ -40,27 +40,30 @@ def main() -> None:
 def _search(task: Task) -> Settings:
     """Returns the fastest settings of a small grid."""
     trials = {}
-    for jit_compile, steps in itertools.product((False, True), (1, 10, task.steps_per_epoch)):
-        if jit_compile and not _is_bearable(task):
+    for jit_compile in (False, True):
+        seconds = _seconds_per_epoch(task, jit_compile=jit_compile)
+        # XLA can take seconds for a step with convolutions on CPUs; more trials would not help.
+        if jit_compile and seconds > _MOST_SECONDS:
             break
-        settings = {"steps_per_execution": steps, "jit_compile": jit_compile}
-        # Two epochs, or more if they are short: one epoch of 19 steps is too little to time.
-        clock, epochs = EpochClock(), 1 + max(1, 200 // task.steps_per_epoch)
-        _fit(task, settings, epochs, clock)
-        trials[json.dumps(settings)] = clock.seconds
+        epochs = 1 + max(1, min(10, int(_TRIAL_SECONDS / seconds)))
+        for steps in sorted({1, min(10, task.steps_per_epoch), task.steps_per_epoch}):
+            settings = {"steps_per_execution": steps, "jit_compile": jit_compile}
+            clock = EpochClock()
+            _fit(task, settings, epochs, clock)
+            trials[json.dumps(settings)] = clock.seconds / (epochs - 1)
     best: Settings = json.loads(min(trials, key=trials.__getitem__))
     return best
 
 
-def _is_bearable(task: Task) -> bool:
-    """Returns whether a few steps with XLA end within the time of a trial."""
-    model = _compiled(task, {"jit_compile": True})
-    few = task.batch_size
-    inputs, targets = task.arrays["x_train"][:few], task.arrays["y_train"][:few]
-    model.train_on_batch(inputs, targets)
+def _seconds_per_epoch(task: Task, *, jit_compile: bool) -> float:
+    """Returns an estimate, from one step, of the time of an epoch."""
+    model = _compiled(task, {"jit_compile": jit_compile})
+    inputs, targets = task.arrays["x_train"], task.arrays["y_train"]
+    batch = inputs[: task.batch_size], targets[: task.batch_size]
+    model.train_on_batch(*batch)
     began = time.perf_counter()
-    model.train_on_batch(inputs, targets)
-    return (time.perf_counter() - began) * task.steps_per_epoch < _MOST_SECONDS
+    model.train_on_batch(*batch)
+    return (time.perf_counter() - began) * task.steps_per_epoch
 
 
 def _fit(
