@@ -4,16 +4,19 @@
     python -m scripts.contenders.keras_fit DATA.npz --search
     python -m scripts.contenders.keras_fit DATA.npz --settings '{"steps_per_execution": 19}'
 
-A setting is an argument of `compile`; `--search` prints the fastest ones of a small grid. With
-`--search` or `--settings`, the validation split is evaluated in one batch, too.
+Settings are arguments of `compile`, and `pipeline`: whether `fit` gets a `tf.data` pipeline instead
+of arrays. `--search` prints the fastest settings of a small grid. With `--search` or `--settings`,
+the validation split is evaluated in one batch, too.
 """
 
+import itertools
 import json
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import keras
+import tensorflow as tf
 from scripts.contenders.common import EpochClock, Task, make_task, print_results, task_parser
 from scripts.contenders.keras_models import make_model
 
@@ -46,8 +49,12 @@ def _search(task: Task) -> Settings:
         if jit_compile and seconds > _MOST_SECONDS:
             break
         epochs = 1 + max(1, min(10, int(_TRIAL_SECONDS / seconds)))
-        for steps in sorted({1, min(10, task.steps_per_epoch), task.steps_per_epoch}):
-            settings = {"steps_per_execution": steps, "jit_compile": jit_compile}
+        for steps, pipeline in itertools.product((10, task.steps_per_epoch), (False, True)):
+            settings = {
+                "steps_per_execution": min(steps, task.steps_per_epoch),
+                "jit_compile": jit_compile,
+                "pipeline": pipeline,
+            }
             clock = EpochClock()
             _fit(task, settings, epochs, clock)
             trials[json.dumps(settings)] = clock.seconds / (epochs - 1)
@@ -69,17 +76,25 @@ def _seconds_per_epoch(task: Task, *, jit_compile: bool) -> float:
 def _fit(
     task: Task, settings: Settings | None, epochs: int, clock: EpochClock
 ) -> keras.callbacks.History:
-    arrays, size = task.arrays, None if settings is None else len(task.arrays["x_validation"])
-    return _compiled(task, settings or {}).fit(
-        arrays["x_train"],
-        arrays["y_train"],
-        batch_size=task.batch_size,
+    arguments = dict(settings or {})
+    arrays, data = task.arrays, _pipeline(task) if arguments.pop("pipeline", False) else None
+    return _compiled(task, arguments).fit(
+        arrays["x_train"] if data is None else data,
+        arrays["y_train"] if data is None else None,
+        batch_size=task.batch_size if data is None else None,
         epochs=epochs,
+        shuffle=data is None,
         validation_data=(arrays["x_validation"], arrays["y_validation"]),
-        validation_batch_size=size,
+        validation_batch_size=None if settings is None else len(arrays["x_validation"]),
         verbose=0,
         callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: clock.end_epoch())],
     )
+
+
+def _pipeline(task: Task) -> tf.data.Dataset:
+    examples = task.arrays["x_train"], task.arrays["y_train"]
+    shuffled = tf.data.Dataset.from_tensor_slices(examples).shuffle(len(examples[0]))
+    return shuffled.batch(task.batch_size).prefetch(tf.data.AUTOTUNE)
 
 
 def _compiled(task: Task, settings: Settings) -> keras.Model:
