@@ -194,4 +194,6 @@ def _best_settings(task: Sequence[str], folder: Path) -> str:
 
 
 def _named(settings: str) -> str:
-    return " ".join(f"{key}={value}" for key, value in json.loads(settings).items())
+    """Returns the settings that are not off, for the name of a contender."""
+    chosen = json.loads(settings).items()
+    return " ".join(f"{key}={value}" for key, value in chosen if value is not False)
