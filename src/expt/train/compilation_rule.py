@@ -16,6 +16,7 @@ from expt.config.declarations import part_nodes
 from expt.config.schema import Compile, Config, Precision
 from expt.parts.data.augmentation import Augmentation
 from expt.parts.data.dataset import Dataset
+from expt.runs.run import PreviousRun
 from expt.train.input.pipeline import is_streamed
 from expt.train.learners.learner import Learner
 from expt.train.learners.supervised import Reconstruction, Supervised
@@ -71,6 +72,12 @@ def choose_compilation(
         reason = f"{total} are too few to make up for compiling with XLA, which {first:,} are not"
         return Compilation(Compile.graph, reason)
     return Compilation(Compile.xla, f"it is faster for dense layers, over {total}")
+
+
+def recorded_compilation(previous: PreviousRun | None) -> Compilation | None:
+    """Returns how a previous run was compiled, on which its bits depend; None if unknown."""
+    recorded = None if previous is None else previous.record.compilation
+    return None if recorded is None else Compilation(Compile(recorded.mode), recorded.reason)
 
 
 def _first_steps(multiplications: int) -> int:

@@ -16,7 +16,7 @@ from rich.console import Console
 from expt.config.cadence import Cadence
 from expt.config.hashes import identity
 from expt.config.job import Job
-from expt.config.schema import Compile, Mode
+from expt.config.schema import Mode
 from expt.config.sources import Code, check_imported, code_of
 from expt.errors import RunError
 from expt.parts.data.dataset import Dataset
@@ -35,7 +35,7 @@ from expt.runs.records import RunRecord
 from expt.runs.run import Membership, PreviousRun, Run
 from expt.train.checkpoint import CheckpointWriter
 from expt.train.closing import closing, disk_errors_as_run_errors
-from expt.train.compilation_rule import Compilation
+from expt.train.compilation_rule import recorded_compilation
 from expt.train.executors import Executor
 from expt.train.executors.single import SingleExecutor
 from expt.train.hooks import Every, make_hooks
@@ -51,6 +51,8 @@ from expt.train.resume.restore import Resumption, last_checkpoint
 from expt.train.run_record import new_run, resumed_run
 from expt.train.signals import deferred_signals
 from expt.train.state import save_model
+from expt.train.step_times import StepTimes, train_timed
+from expt.train.timing import measure_parts
 from expt.train.trainer import train
 
 _log = logging.getLogger(__name__)
@@ -103,6 +105,7 @@ class Session:
         # Locked until the end, so that no other process resumes or completes the run meanwhile.
         with locked(self.directory, by_its_sweep=self.sweep is not None):
             code, phases = code_of(self.job.config), Phases(self.console)
+            is_profiled, times = self.job.config.loop.profile is not None, StepTimes()
             executor, hooks, resumption, notes = self._build(code, phases)
             schedule_note = None
             # All user errors are raised before `_begin`, which writes the first file.
@@ -117,10 +120,18 @@ class Session:
                 recorder.open(run)
                 with (
                     _saving_best_model(executor, run),
+                    times.running(),
                     self._hooks(executor, hooks, run, recorder) as every,
                 ):
-                    train(executor, every, recorder, interruption.check)
+                    arguments = executor, every, recorder, interruption.check
+                    if is_profiled:
+                        train_timed(times, *arguments)
+                    else:
+                        train(*arguments)
                 _finish(executor, run, recorder)
+            if is_profiled:
+                # Measured only now, so that it does not count as time of the run.
+                self.console.print(times.table(measure_parts(self.job, self.dataset)))
             return run.record
 
     def _build(
@@ -139,7 +150,8 @@ class Session:
             where = os.path.relpath(self.directory)
             check_unchanged(self.previous.record.data, self.dataset, where)
         with phases("building the model"):
-            program = make_program(self.job, self.dataset, self._recorded_compilation())
+            compilation = recorded_compilation(self.previous)
+            program = make_program(self.job, self.dataset, compilation)
             hooks = [
                 *make_hooks(self.job),
                 *make_probes(self.job, program, self.directory, self._drain),
@@ -156,11 +168,6 @@ class Session:
             # files, and a file may have been edited between hashing and import.
             check_imported(code)
         return executor, hooks, resumption, notes
-
-    def _recorded_compilation(self) -> Compilation | None:
-        """Returns how the run to be continued was compiled, on which its bits depend."""
-        record = None if self.previous is None else self.previous.record.compilation
-        return None if record is None else Compilation(Compile(record.mode), record.reason)
 
     def _begin(
         self, executor: Executor, code: Code, schedule_note: str | None, notes: Sequence[str]
