@@ -80,9 +80,11 @@ def test_parts_import_only_parts() -> None:
             "expt.parts.data": {
                 "expt.parts.data.array_checks",
                 "expt.parts.data.augmentation",
+                "expt.parts.data.bundled_files",
                 "expt.parts.data.columns",
                 "expt.parts.data.csv_files",
                 "expt.parts.data.dataset",
+                "expt.parts.data.drawing",
                 "expt.parts.data.duplicates",
                 "expt.parts.data.encoding",
                 "expt.parts.data.example_hashes",
