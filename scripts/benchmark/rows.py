@@ -22,12 +22,15 @@ class Loop:
         epochs: The number of epochs.
         model: The model that the contenders make.
         sizes: See `scripts.contenders.common.Task`.
+        learning_rate: Of Adam. Rows with many epochs have a small one, so that their final losses
+            do not vanish.
     """
 
     overrides: Sequence[str]
     epochs: int
     model: str = "mlp"
     sizes: Sequence[int] = (128, 128)
+    learning_rate: float = 0.001
 
     def contenders(self, folder: Path, torch: str | None) -> list[Contender]:
         """Returns the contenders, after writing their data and searching for `fit`'s best settings.
@@ -36,7 +39,8 @@ class Loop:
             folder: The working directory, which has the sources of the data.
             torch: The interpreter that has PyTorch and Lightning; None leaves them out.
         """
-        overrides = [*self.overrides, f"loop.epochs={self.epochs}"]
+        rate = f"optimizer.learning_rate={self.learning_rate}"
+        overrides = [*self.overrides, rate, f"loop.epochs={self.epochs}"]
         task = self._write(folder)
         settings = _best_settings(task, folder)
         found: list[Contender] = [
@@ -63,6 +67,7 @@ class Loop:
         return [
             *(str(file), "--model", self.model, "--sizes", *map(str, self.sizes)),
             *("--batch-size", str(batch_size), "--epochs", str(self.epochs)),
+            *("--learning-rate", str(self.learning_rate)),
         ]
 
 
@@ -151,8 +156,8 @@ _SEEDS = ("seed", tuple("01234567"))
 _RATES = ("0.0001", "0.0003", "0.001", "0.002", "0.003", "0.005", "0.007", "0.01")
 IMAGE_FOLDER = "image-folder"
 ROWS: dict[str, Row] = {
-    "digits": Loop((), 100),
-    "mnist-mlp": Loop(_MNIST_MLP, 10, sizes=(256, 256)),
+    "digits": Loop((), 500, learning_rate=0.0002),
+    "mnist-mlp": Loop(_MNIST_MLP, 40, sizes=(256, 256), learning_rate=0.00025),
     "mnist-cnn": Loop((*_MNIST, "model=cnn"), 3, "cnn", (32, 64)),
     "cifar-resnet20": Loop((*_CIFAR, "model=resnet", "loop.batches=20"), 5, "resnet", ()),
     "cifar-vit": Loop((*_CIFAR, "model=vit"), 4, "vit", ()),
@@ -168,8 +173,8 @@ ROWS: dict[str, Row] = {
     ),
     "sweep-64": Whole((("optimizer.learning_rate", _RATES), _SEEDS), 64, logs_models=False),
     "start": Start(),
-    "digits-xla": Option(("loop.compile=xla",), (), 100),
-    "mnist-mlp-xla": Option((*_MNIST_MLP, "loop.compile=xla"), _MNIST_MLP, 10),
+    "digits-xla": Option((), ("loop.compile=graph",), 500),
+    "mnist-mlp-xla": Option(_MNIST_MLP, (*_MNIST_MLP, "loop.compile=graph"), 40),
     "digits-unvalidated": Option(("loop.eval_every=null",), (), 100),
     IMAGE_FOLDER: Option(
         ("data=image_folder", "data.path=images", *_OF_FILES),
