@@ -74,7 +74,7 @@ class Thinning:
 
 def _max_points(config: Mapping[str, Any]) -> int | None:
     nodes = config.get("recorder", {}).values()
-    node = next((node for node in nodes if node.get("_target_") == _TARGET), {})
+    found = [node for node in nodes if node.get("_target_") == _TARGET]
     # Configs of earlier versions lack the key.
-    points: int | None = node.get("max_points", MAX_POINTS)
+    points: int | None = found[0].get("max_points", MAX_POINTS) if found else MAX_POINTS
     return points
