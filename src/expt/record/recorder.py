@@ -212,7 +212,7 @@ class Recorder(Protocol):
         """Starts recording a run."""
 
     def write(self, record: Record) -> None:
-        """Writes one record; records arrive in the order of their steps."""
+        """Writes one record; those of a metric arrive in the order of their steps."""
 
     def close(self, status: Status) -> None:
         """Ends the run; on return, all records are written or passed to the operating system."""
