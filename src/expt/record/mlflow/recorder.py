@@ -42,10 +42,19 @@ class MLflowRecorder(ProcessRecorder):
     """
 
     def __init__(self, *, max_points: int | None = MAX_POINTS) -> None:
-        if max_points is not None and max_points < 1:
-            raise ValueError(f"max_points={max_points}: expected at least 1, or null for all.")
+        check_arguments(max_points=max_points)
         # The child reads the number from the run's config, as `expt.sync` does.
         super().__init__(make_follower, "mlflow", _remedy, prepare)
+
+
+def check_arguments(*, max_points: int | None = MAX_POINTS) -> None:
+    """Checks the arguments of `MLflowRecorder`, without starting its process.
+
+    Raises:
+        ValueError: `max_points` is less than 1.
+    """
+    if max_points is not None and max_points < 1:
+        raise ValueError(f"max_points={max_points}: expected at least 1, or null for all.")
 
 
 def prepare() -> None:
