@@ -23,6 +23,7 @@ from expt.record.journal import FILE_NAME, read_journal
 _CONFIG = ("model.units=[16]", "loop.image_every=null", "loop.eval_every=100ep")
 _SECONDS_BETWEEN_SAMPLES = 2.0
 _WARM_UP = 60.0  # seconds; memory is compared with the largest value of this time
+_TRAINED = 0.995  # share of the journal; what follows is the end of the run
 _MEGABYTE = 1e6
 
 
@@ -102,12 +103,17 @@ def _report(folder: Path, samples: list[Sample]) -> None:
     print("processor seconds of them: " + ", ".join(f"{span:.1f} s" for span in spans))
     for index, name in enumerate(("main process", "children")):
         early = [each.memory[index] for each in samples if each.seconds <= _WARM_UP]
-        late = [each.memory[index] for each in samples if each.seconds > _WARM_UP] or early
+        late = [
+            each.memory[index]
+            for each in samples
+            if each.seconds > _WARM_UP and each.journal < _TRAINED * size
+        ] or early
         growth = max(late) / max(early) - 1
+        end = max(each.memory[index] for each in samples)
         print(
             f"memory of {name}: {max(early) / _MEGABYTE:.0f} MB in the first minute, then at most "
-            f"{max(late) / _MEGABYTE:.0f} MB ({growth:+.1%}); processor "
-            f"{samples[-1].processor[index]:.0f} s"
+            f"{max(late) / _MEGABYTE:.0f} MB ({growth:+.1%}) while training, {end / _MEGABYTE:.0f} "
+            f"MB with the end; processor {samples[-1].processor[index]:.0f} s"
         )
     print("closing: " + "; ".join(_closing(folder)))
     print(f"reading the journal: {reading:.1f} s")
