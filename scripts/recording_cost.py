@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -71,7 +72,8 @@ def _measure(overrides: tuple[str, ...]) -> tuple[float, float]:
 
 
 def _write_arrays(file: Path) -> None:
-    random, arrays = np.random.default_rng(0), {}
+    random = np.random.default_rng(0)
+    arrays: dict[str, Any] = {}
     for part, count in (("train", 14_080), ("test", 1_280)):
         arrays[f"x_{part}"] = random.integers(0, 256, (count, 28, 28), dtype=np.uint8)
         arrays[f"y_{part}"] = random.integers(0, 10, count)
