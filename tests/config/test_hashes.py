@@ -22,6 +22,7 @@ WITHOUT_EFFECT = {
     "loop.profile",
     "recorder.tensorboard._target_",
     "recorder.mlflow._target_",
+    "recorder.mlflow.max_points",
     "sweeper._target_",
     "launcher._target_",
 }

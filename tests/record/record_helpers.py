@@ -88,7 +88,8 @@ class Memory:
 
     def write(self, record: Record) -> None:
         assert isinstance(record, Scalars)
-        self._note(f"write {record.steps[0]}")
+        for step in record.steps:
+            self._note(f"write {step}")
 
     def close(self, status: Status) -> None:
         self._note(f"close {status}")

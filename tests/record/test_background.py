@@ -2,12 +2,14 @@ import logging
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 from record_helpers import Memory, make_run, one_record
 
 from expt.record import background as module
 from expt.record.background import BackgroundRecorder
-from expt.record.recorder import Record
+from expt.record.journal import Journal
+from expt.record.recorder import Fanout, Image, Record, Scalars
 from expt.runs.run import Status
 
 
@@ -57,7 +59,8 @@ class Busy(Memory):
 
     def write(self, record: Record) -> None:
         self.go.wait()
-        super().write(record)
+        if isinstance(record, Scalars):
+            super().write(record)
 
 
 def test_killed_run_does_not_wait_for_a_busy_sink(
@@ -95,6 +98,55 @@ def test_killed_run_waits_for_a_sink_that_is_nearly_done(
     background.stop()
     assert sink.calls == ["open", "write 1", "close KILLED"]
     assert not caplog.records
+
+
+def test_sink_that_falls_behind_reads_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MOST_WAITING", 10)
+    run, sink, journal = make_run(tmp_path), Busy(), Journal()
+    background = BackgroundRecorder("sink", sink)
+    recorder = Fanout([journal, background])
+    recorder.open(run)
+    for step in range(200):
+        recorder.write(one_record(step))
+        # The image interrupts the stretch that the sink reads.
+        if step == 99:
+            background.write(Image(99, 0.0, "val/x", lambda: np.zeros((1, 1, 3), np.uint8)))
+    assert len(background._waiting) <= 14
+    sink.go.set()
+    recorder.close(Status.FINISHED)
+    background.stop()
+    assert sink.calls == ["open", *(f"write {step}" for step in range(200)), "close FINISHED"]
+
+
+def test_scalars_reach_the_sink_in_bulk(tmp_path: Path) -> None:
+    sink = Bulk()
+    background = BackgroundRecorder("sink", sink)
+    background.open(make_run(tmp_path))
+    for step in range(0, 200, 2):
+        background.write(one_record(step))
+        background.write(Scalars.single(step, 1, {"val/loss": 2.0}))
+    background.close(Status.FINISHED)
+    background.stop()
+    received = {name: [*range(0, 200, 2)] for name in ("train/loss", "val/loss")}
+    assert {
+        name: [s for record in sink.records if name in record.values for s in record.steps]
+        for name in received
+    } == received
+    assert len(sink.records) <= 4
+
+
+class Bulk(Memory):
+    """A sink that keeps all records."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[Scalars] = []
+
+    def write(self, record: Record) -> None:
+        assert isinstance(record, Scalars)
+        self.records.append(record)
 
 
 class Patient(Busy):

@@ -135,6 +135,8 @@ def _killed(folder: Path) -> Run:
     for record in (_block(4, 6), _evaluation(6), _image(6), _histogram(6)):
         recorder.write(record)
     recorder.close(Status.KILLED)
+    for file in board._files.values():
+        file.close()  # as the end of the process does
     return replace(run, is_resumed=True, recorded=complete_size(folder / FILE_NAME))
 
 

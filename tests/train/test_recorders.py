@@ -43,3 +43,9 @@ def test_recorders_of_all_jobs_are_checked() -> None:
     check_recorders([good])
     with pytest.raises(UserError, match=r"recorder\.tensorboard\.folder"):
         check_recorders([good, wrong])
+
+
+def test_arguments_of_mlflow_are_checked_without_its_process() -> None:
+    check_recorders([compose_one("recorder.mlflow.max_points=null")])
+    with pytest.raises(UserError, match=r"recorder\.mlflow: max_points=0: expected at least 1"):
+        check_recorders([compose_one("recorder.mlflow.max_points=0")])

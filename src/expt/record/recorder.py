@@ -4,7 +4,7 @@ import functools
 import io
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,7 +31,7 @@ _BINS = 30  # of a histogram, as TensorBoard shows it
 
 @dataclass(frozen=True)
 class Scalars:
-    """Metric values recorded at one or more consecutive steps.
+    """Metric values recorded at one or more steps.
 
     Attributes:
         steps: Optimizer steps, shape [records].
@@ -72,6 +72,25 @@ class Scalars:
             self.times[records],
             {name: column[records] for name, column in self.values.items()},
         )
+
+    @classmethod
+    def merged(cls, several: Iterable["Scalars"]) -> list["Scalars"]:
+        """Returns the same records in fewer objects: one for each set of metrics."""
+        groups: dict[tuple[str, ...], list[Scalars]] = {}
+        for scalars in several:
+            groups.setdefault(tuple(scalars.values), []).append(scalars)
+        return [
+            cls(
+                np.concatenate([scalars.steps for scalars in group]),
+                np.concatenate([scalars.epochs for scalars in group]),
+                np.concatenate([scalars.times for scalars in group]),
+                {
+                    name: np.concatenate([scalars.values[name] for scalars in group])
+                    for name in names
+                },
+            )
+            for names, group in groups.items()
+        ]
 
     def last(self) -> dict[str, float]:
         """Returns the values of the last record."""
@@ -193,7 +212,7 @@ class Recorder(Protocol):
         """Starts recording a run."""
 
     def write(self, record: Record) -> None:
-        """Writes one record; records arrive in the order of their steps."""
+        """Writes one record; those of a metric arrive in the order of their steps."""
 
     def close(self, status: Status) -> None:
         """Ends the run; on return, all records are written or passed to the operating system."""

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,19 +23,27 @@ _MOST_RECORDS = 1 << 14
 """The maximum number of records in one `Scalars`, which bounds the memory of a long journal."""
 
 
-def read_scalars(path: Path, end: int | None = None) -> Iterator[Scalars]:
-    """Yields a journal's records, consecutive ones with the same metrics in one `Scalars`.
+def read_scalars(path: Path, end: int | None = None, start: int = 0) -> Iterator[Scalars]:
+    """Yields a journal's records, many with the same metrics in one `Scalars`.
+
+    The records of one metric keep their order; evaluations may come before or after the training
+    steps around them.
 
     Args:
         path: The journal.
-        end: The number of bytes to read; None reads the whole file.
+        end: The number of bytes to consider; None considers the whole file.
+        start: The byte to start from; must be the start of a line.
 
     Raises:
         UserError: The journal can't be read, or is damaged before its last line.
     """
-    # A Scalars has the same metrics at all steps; evaluations have others than training steps.
-    for _, group in itertools.groupby(read_journal(path, end=end), key=tuple):
-        while records := list(itertools.islice(group, _MOST_RECORDS)):
+    journal = read_journal(path, start, end)
+    while block := list(itertools.islice(journal, _MOST_RECORDS)):
+        # A Scalars has the same metrics at all steps; evaluations have others than training steps.
+        groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        for record in block:
+            groups.setdefault(tuple(record), []).append(record)
+        for records in groups.values():
             # A damaged digit may make a number too large for float32, which becomes infinite.
             with np.errstate(over="ignore"):
                 yield Scalars(

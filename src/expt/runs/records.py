@@ -124,6 +124,8 @@ class RunRecord(Record):
         best: Step and metrics of the best model.
         model_outputs: Meaning of the best model's outputs.
         stopped: Why training ended before its full length; None if it did not.
+        planned_steps: Planned number of steps of the whole run; None in records of versions that
+            did not record it.
         final: Step and metrics at the end.
         error: Why the run failed or was interrupted.
         traceback: Traceback of the error.
@@ -168,6 +170,7 @@ class RunRecord(Record):
     best: BestRecord | None = None
     model_outputs: OutputsRecord | None = None
     stopped: str | None = None
+    planned_steps: Count | None = None
     final: FinalRecord | None = None
     error: str | None = None
     traceback: str | None = None

@@ -7,6 +7,7 @@ training.
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from expt.config.declarations import metrics_for
@@ -84,10 +85,17 @@ def check_recorders(jobs: Iterable[Job]) -> None:
     Raises:
         UserError: A recorder does not accept its arguments, or needs a package that is missing.
     """
+    # Not needed by runs without this recorder.
+    from expt.record.mlflow.recorder import check_arguments
+
     sinks = Sinks(with_mlflow=False)
     try:
         for job in jobs:
             sinks(job)
+            for name, node in job.config.recorder.items():
+                if is_mlflow(node):
+                    arguments = bind_part(node, f"recorder.{name}").keywords
+                    call_part(partial(check_arguments, **arguments), f"recorder.{name}")
     finally:
         sinks.stop()
 

@@ -32,6 +32,7 @@ from expt.train.backend import devices, threads_in_effect
 from expt.train.class_weights import class_weights
 from expt.train.layer_table import layer_table
 from expt.train.learners.learner import Learner
+from expt.train.timeline import make_timeline
 
 DIFF_FILE = "git.diff"
 
@@ -168,6 +169,7 @@ def _config_fields(job: Job, dataset: Dataset, code: Code) -> dict[str, Any]:
         "variant_hash": variant_hash(job.config, dataset.fingerprint, code.hash),
         "code": code.to_mapping(),
         "params": make_params(job),
+        "planned_steps": make_timeline(job, dataset).total_steps,
         "larger_is_better": [
             name for name, node in job.config.metric.items() if node.get(DIRECTION_KEY) == "max"
         ],

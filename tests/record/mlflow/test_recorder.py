@@ -430,3 +430,31 @@ def test_findings_are_tags(run: Run) -> None:
     run.update(findings=[second])  # as after a resume
     _finish(run)
     assert tags() == {"doctor": "overfitting", "doctor.overfitting": "val/loss rises."}
+
+
+def test_long_run_has_the_selected_points_once(run: Run) -> None:
+    """Also after an interruption, and after a resumption with a longer plan."""
+    run.config = {**run.config, "recorder": {"mlflow": {**_MLFLOW, "max_points": 10}}}
+    run.update(planned_steps=100)
+    write_scalars(run, range(1, 56))
+    assert _steps_in_store(run, _finish(run, Status.KILLED)) == [1, *range(10, 60, 10), 55]
+    write_scalars(run, range(56, 101))
+    selected = [1, *range(10, 60, 10), 55, *range(60, 110, 10)]
+    assert _steps_in_store(run, _finish(run)) == selected
+    assert not str(_finish(run))
+    run.update(planned_steps=150)
+    write_scalars(run, range(101, 151))
+    selected = sorted({*selected, *range(15, 165, 15)})
+    assert _steps_in_store(run, _finish(run)) == selected
+
+
+_MLFLOW = {"_target_": "expt.record.mlflow.MLflowRecorder"}
+
+
+def _steps_in_store(run: Run, added: Any) -> list[int]:
+    assert added.values
+    stored = stored_metrics(client_of(store_uri(run.output_dir)), id_of(run))
+    assert set(stored.values()) == {1}
+    found = {name: sorted(s for n, s, *_ in stored if n == name) for name, *_ in stored}
+    assert found["train/loss"] == found["train/mae"]
+    return found["train/loss"]

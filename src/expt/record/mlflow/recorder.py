@@ -19,6 +19,7 @@ from expt.record.mlflow.store import (
     prepare_mlflow,
 )
 from expt.record.mlflow.store import store_uri as store_uri
+from expt.record.mlflow.thinning import MAX_POINTS
 from expt.record.process import Listener, ProcessRecorder
 from expt.runs.find import FoundRun
 from expt.runs.run import Run
@@ -30,11 +31,30 @@ class MLflowRecorder(ProcessRecorder):
     """A recorder for an MLflow store: the one at MLFLOW_TRACKING_URI, or one in `outputs/`.
 
     It works in a separate process, since MLflow takes seconds to import, and most of a core to
-    store the values of every step.
+    store all values of a fast run.
+
+    Args:
+        max_points: The number of points of each metric, except for evaluations, which are all
+            stored; None for all points. `Thinning` has the rule.
+
+    Raises:
+        ValueError: `max_points` is less than 1.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_points: int | None = MAX_POINTS) -> None:
+        check_arguments(max_points=max_points)
+        # The child reads the number from the run's config, as `expt.sync` does.
         super().__init__(make_follower, "mlflow", _remedy, prepare)
+
+
+def check_arguments(*, max_points: int | None = MAX_POINTS) -> None:
+    """Checks the arguments of `MLflowRecorder`, without starting its process.
+
+    Raises:
+        ValueError: `max_points` is less than 1.
+    """
+    if max_points is not None and max_points < 1:
+        raise ValueError(f"max_points={max_points}: expected at least 1, or null for all.")
 
 
 def prepare() -> None:

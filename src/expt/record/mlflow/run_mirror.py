@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from filelock import FileLock
@@ -35,6 +35,7 @@ from expt.record.mlflow.sweep_mirror import (
     copied_tag,
     find_sweep,
 )
+from expt.record.mlflow.thinning import Point, Thinning
 from expt.record.mlflow.values import final_values, identity, metric_name, outdated
 from expt.runs.run import Run, Status
 
@@ -49,7 +50,7 @@ class RunMirror:
 
     The content of the store is compared with the files, so that nothing is duplicated or missing
     even if previous processes were killed or answers were lost. Metrics have the values of the
-    journal, and its times rounded down to milliseconds.
+    journal that `Thinning` selects, and its times rounded down to milliseconds.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class RunMirror:
         describe(self._client, self._stored, run, self._extend_deadline)
         if record.status == Status.RUNNING != info.status:
             self._client.update_run(self._run_id, status=Status.RUNNING)
-        self._position = 0
+        self._position, self._thinning = 0, Thinning.of(run)
         self._present: Counter[tuple[str, int, float | None]] = Counter()
         self._latest: dict[str, Metric] = {}
         self._images = MLflowImages(self._client, run, self._run_id)
@@ -105,10 +106,12 @@ class RunMirror:
         path = self._run.directory / FILE_NAME
         end = complete_size(path)
         if self._position < end:
+            # Reading takes time too, if most values are not selected.
+            self._extend_deadline((end - self._position) / _READING_SPEED)
             # Metrics of many lines share a request, whose cost is mostly per request.
             metrics: list[Metric] = []
             for record in read_journal(path, self._position, end):
-                metrics += self._missing(record)
+                metrics += self._missing(self._thinning.select(record))
                 while len(metrics) >= _METRICS_A_REQUEST:
                     self._send(metrics[:_METRICS_A_REQUEST])
                     del metrics[:_METRICS_A_REQUEST]
@@ -122,6 +125,7 @@ class RunMirror:
         The model of a killed run is not sent, since the run may be resumed and find a better one.
         """
         record = self._run.record
+        self._send([*self._missing(self._thinning.rest())])
         self.added.images += self._images.send(self._extend_deadline, is_last=True)
         if record.status != Status.KILLED:
             self._send_model()
@@ -235,17 +239,16 @@ class RunMirror:
         if known is None or (known.step, known.timestamp) < (metric.step, metric.timestamp):
             self._latest[metric.key] = metric
 
-    def _missing(self, record: Mapping[str, Any]) -> Iterator[Metric]:
-        """Yields the values of a line of the journal that the store does not have."""
+    def _missing(self, points: Iterable[Point]) -> Iterator[Metric]:
+        """Yields the values of the journal that the store does not have."""
         # Counted, since a journal may have the same metric, step and value more than once.
-        stamp, step = int(record["time"] * 1000), record["step"]
-        for key, value in record.items():
-            if "/" in key:
-                metric = Metric(metric_name(key), value, stamp, step)
-                if self._present[same := identity(metric)]:
-                    self._present[same] -= 1
-                else:
-                    yield metric
+        for name, record in points:
+            stamp, step = int(record["time"] * 1000), record["step"]
+            metric = Metric(metric_name(name), record[name], stamp, step)
+            if self._present[same := identity(metric)]:
+                self._present[same] -= 1
+            else:
+                yield metric
 
     def _send(self, metrics: list[Metric]) -> None:
         if metrics:
