@@ -51,7 +51,6 @@ def _run(arguments: list[str]) -> int:
         return resume_run(run, overrides, phases, allow_code_change=allowed)
     if overrides:
         raise UserError(f"{overrides[0]}: a sweep resumes as planned; expected no overrides.")
-    start_server()
     from expt.sweep.start import resume_sweep  # slow, and needed for sweeps only
 
     return resume_sweep(sweep, phases, retry_failed=args.retry_failed, allow_code_change=allowed)

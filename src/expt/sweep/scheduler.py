@@ -25,6 +25,7 @@ from expt.sweep.preflight import CHECK_TIMEOUT, check_task, result_of_check
 from expt.sweep.proposed_jobs import ProposedJobs
 from expt.sweep.summary import print_outcome, show_comparison
 from expt.sweep.view import SweepView
+from expt.train.program_key import program_key
 from expt.train.signals import Interruption
 
 _log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class Scheduler:
         self._jobs: dict[int, PlannedJob] = {}  # task number -> job
         self._checks: dict[int, list[PlannedJob]] = {}  # task number -> jobs that it checks
         self._deadlines = Deadlines()
+        self._ended_key: str | None = None  # of the program of the latest job that has ended
         self._is_holding = self._is_stopping = False
         # Failures in previous processes do not count. Otherwise, a resumed sweep that
         # `sweep.max_failures` had stopped would stop again at its next failure.
@@ -132,7 +134,24 @@ class Scheduler:
             if self._is_holding or not (self._waiting or self._add_proposed()):
                 return
             if self._waiting:
-                self._submit(self._waiting.popleft())
+                self._submit(self._next_job())
+
+    def _next_job(self) -> PlannedJob:
+        """Removes the next job from the waiting ones, and returns it.
+
+        A job that can use the program of the job that has just ended comes first, since the free
+        worker has compiled it. Otherwise a job that no other worker compiles a program for.
+        """
+        keys = [program_key(job.job) for job in self._waiting]
+        running = {program_key(job.job) for job in self._jobs.values()}
+        numbers = range(len(keys))
+        same = (n for n in numbers if keys[n] is not None and keys[n] == self._ended_key)
+        others = (n for n in numbers if keys[n] not in running)
+        number = next(same, next(others, 0))
+        self._ended_key = None
+        job = self._waiting[number]
+        del self._waiting[number]
+        return job
 
     def _submit(self, job: PlannedJob) -> None:
         member = self._plan.membership(job)
@@ -204,6 +223,7 @@ class Scheduler:
             self._finish(job, JobOutcome(JobStatus.FAILED, result.error))
 
     def _handle_job_end(self, job: PlannedJob, event: TaskEnded) -> None:
+        self._ended_key = program_key(job.job)
         is_overdue = self._deadlines.end(event.number)
         if job.status is not JobStatus.RUNNING and event.error is None:
             return  # dropped by `hold` before it started; the job stays pending

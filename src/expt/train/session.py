@@ -36,6 +36,7 @@ from expt.runs.run import Membership, PreviousRun, Run
 from expt.train.checkpoint import CheckpointWriter
 from expt.train.closing import closing, disk_errors_as_run_errors
 from expt.train.executors import Executor
+from expt.train.executors.kept import KeptProgram
 from expt.train.executors.single import SingleExecutor
 from expt.train.hooks import Every, make_hooks
 from expt.train.hooks.checkpoints import MakeWriter, checkpointing
@@ -72,6 +73,8 @@ class Session:
         make_writer: Makes the checkpoint writer.
         sweep: The sweep that the run is a job of; None for a single run. The run of a job is marked
             as closed in run.json by the sweep, not by the session.
+        kept: The compiled program of a previous job in this process, which this one uses if it can;
+            None to compile the program anew.
     """
 
     job: Job
@@ -82,6 +85,7 @@ class Session:
     previous: PreviousRun | None = None
     make_writer: MakeWriter = CheckpointWriter
     sweep: Membership | None = None
+    kept: KeptProgram | None = None
 
     def run(self) -> RunRecord:
         """Trains the job and records the run.
@@ -120,11 +124,13 @@ class Session:
                 ):
                     train(executor, every, recorder, interruption.check)
                 _finish(executor, run, recorder)
+            if self.kept is not None:
+                self.kept.keep(executor)
             return run.record
 
     def _build(
         self, code: Code, phases: Phases
-    ) -> tuple[Executor, list[Every], Resumption | None, Sequence[str]]:
+    ) -> tuple[SingleExecutor, list[Every], Resumption | None, Sequence[str]]:
         """Builds, checks and compiles the program.
 
         Returns:
@@ -139,6 +145,10 @@ class Session:
             check_unchanged(self.previous.record.data, self.dataset, where)
         with phases("building the model"):
             program = make_program(self.job, self.dataset)
+            executor = None
+            if self.kept is not None and self.previous is None:
+                executor = self.kept.take(program)
+            program = program if executor is None else executor.program
             hooks = [
                 *make_hooks(self.job),
                 *make_probes(self.job, program, self.directory, self._drain),
@@ -150,7 +160,8 @@ class Session:
             for note in notes:
                 self._print(f"note: {note}")
             phases.begin("compiling the training step")
-            executor = SingleExecutor(program, 0 if resumption is None else resumption.step)
+            if executor is None:
+                executor = SingleExecutor(program, 0 if resumption is None else resumption.step)
             # Checked only now that the modules of all parts are imported: `code` was hashed from
             # files, and a file may have been edited between hashing and import.
             check_imported(code)

@@ -1,9 +1,10 @@
 """The executor for one run on one device; the host starts each block of steps."""
 
+import copy
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import keras
 import numpy as np
@@ -18,7 +19,7 @@ from expt.train.executors.block import RunBlock, make_run_block
 from expt.train.executors.validation import Validation, make_validation
 from expt.train.preflight import preserve_states
 from expt.train.program import Program
-from expt.train.state import averages_in_place, make_state
+from expt.train.state import averages_in_place, make_state, state_variables
 from expt.train.timeline import Timeline
 
 _BLOCK_SECONDS = 0.5
@@ -62,6 +63,24 @@ class SingleExecutor:
             self._run_block = compile_block(program, first_step, self._validation)
         self._throughput = _Throughput()
         self._evaluated: tuple[int, Evaluated] | None = None
+
+    def restarted(self, program: Program) -> "SingleExecutor":
+        """Returns an executor of a new program that runs the compiled functions of this one.
+
+        Args:
+            program: A program with the same functions; its initial values are assigned to the
+                variables of this executor, which can't be used any more.
+        """
+        own = self.program
+        new = copy.copy(self)
+        new.program = replace(program, learner=own.learner)
+        initial = state_variables(program.learner, program.schedules)
+        for name, variable in self.state.variables.items():
+            variable.assign(initial[name])
+        self.state.best.reset()
+        new.state = replace(make_state(new.program), best=self.state.best)
+        new._throughput, new._evaluated = _Throughput(), None
+        return new
 
     def run(self, until: int) -> Iterator[Scalars]:
         """Trains a block of steps, with the evaluations that are due.
