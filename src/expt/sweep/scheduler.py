@@ -23,7 +23,7 @@ from expt.sweep.mirror import JobMirrors, is_followed
 from expt.sweep.plan import SweepPlan
 from expt.sweep.preflight import CHECK_TIMEOUT, check_task, result_of_check
 from expt.sweep.proposed_jobs import ProposedJobs
-from expt.sweep.summary import print_outcome, show_comparison
+from expt.sweep.summary import prepare_comparison, print_outcome, show_comparison
 from expt.sweep.view import SweepView
 from expt.train.program_key import program_key
 from expt.train.signals import Interruption
@@ -54,7 +54,7 @@ class Scheduler:
         self._checks: dict[int, list[PlannedJob]] = {}  # task number -> jobs that it checks
         self._deadlines = Deadlines()
         self._ended_key: str | None = None  # of the program of the latest job that has ended
-        self._is_holding = self._is_stopping = False
+        self._is_holding = self._is_stopping = self._has_started = False
         # Failures in previous processes do not count. Otherwise, a resumed sweep that
         # `sweep.max_failures` had stopped would stop again at its next failure.
         self._num_failures = 0
@@ -194,6 +194,9 @@ class Scheduler:
         if isinstance(event, TaskStarted) and event.number in self._jobs:
             job = self._jobs[event.number]
             self._deadlines.begin(event.number, self._limits.timeout)
+            if not self._has_started:
+                self._has_started = True
+                prepare_comparison()
             self._set_status(job, JobStatus.RUNNING)
             self._view.begin(job)
         elif isinstance(event, TaskStarted):

@@ -3,6 +3,8 @@
 import logging
 import os
 from dataclasses import replace
+from importlib import import_module
+from threading import Thread
 
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +22,13 @@ from expt.sweep.plan import SweepPlan
 _log = logging.getLogger(__name__)
 
 
+def prepare_comparison() -> None:
+    """Imports the modules of the comparison on another thread, while jobs are being trained."""
+    # At the end, SciPy and matplotlib would take over a second; at the start, they would delay the
+    # first job. A daemon, so that it can't keep the process from ending.
+    Thread(target=import_module, args=("expt.analysis.output",), daemon=True).start()
+
+
 def show_comparison(plan: SweepPlan, phases: Phases) -> None:
     """Prints the comparison of the jobs, and writes the summary folder with plots and report."""
     if not plan.count(*SUCCESSFUL):
@@ -34,7 +43,7 @@ def show_comparison(plan: SweepPlan, phases: Phases) -> None:
 
 
 def _show_comparison(plan: SweepPlan, phases: Phases) -> None:
-    # Not at the top: SciPy and matplotlib take time to import, and would delay the first job.
+    # Not at the top, see `prepare_comparison`.
     from expt.analysis.output import write_summary
     from expt.analysis.selection import select
     from expt.analysis.table import compare
