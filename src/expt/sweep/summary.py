@@ -24,9 +24,15 @@ _log = logging.getLogger(__name__)
 
 def prepare_comparison() -> None:
     """Imports the modules of the comparison on another thread, while jobs are being trained."""
-    # At the end, SciPy and matplotlib would take over a second; at the start, they would delay the
-    # first job. A daemon, so that it can't keep the process from ending.
-    Thread(target=import_module, args=("expt.analysis.output",), daemon=True).start()
+    # At the end, they would take over a second; at the start, they would delay the first job. A
+    # daemon, so that it can't keep the process from ending.
+    Thread(target=_import_comparison, daemon=True).start()
+
+
+def _import_comparison() -> None:
+    modules = ("analysis.output", "analysis.page", "analysis.plots", "record.figures")
+    for name in modules:
+        import_module(f"expt.{name}")
 
 
 def show_comparison(plan: SweepPlan, phases: Phases) -> None:
