@@ -16,6 +16,7 @@ from expt.record.phases import Phases, lap_seconds
 from expt.runs.environment import process
 from expt.runs.record_parts import JobStatus
 from expt.runs.run import Run, Status
+from expt.sweep.job_order import next_job
 from expt.sweep.jobs import SUCCESSFUL, JobOutcome, PlannedJob
 from expt.sweep.launchers import Event, Launcher, Task, TaskEnded, TaskStarted, worker
 from expt.sweep.limits import Deadlines, Limits
@@ -25,7 +26,6 @@ from expt.sweep.preflight import CHECK_TIMEOUT, check_task, result_of_check
 from expt.sweep.proposed_jobs import ProposedJobs
 from expt.sweep.summary import prepare_comparison, print_outcome, show_comparison
 from expt.sweep.view import SweepView
-from expt.train.program_key import program_key
 from expt.train.signals import Interruption
 
 _log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Scheduler:
         self._jobs: dict[int, PlannedJob] = {}  # task number -> job
         self._checks: dict[int, list[PlannedJob]] = {}  # task number -> jobs that it checks
         self._deadlines = Deadlines()
-        self._ended_key: str | None = None  # of the program of the latest job that has ended
+        self._ended: PlannedJob | None = None  # the job that the latest free worker ran
         self._is_holding = self._is_stopping = self._has_started = False
         # Failures in previous processes do not count. Otherwise, a resumed sweep that
         # `sweep.max_failures` had stopped would stop again at its next failure.
@@ -134,24 +134,10 @@ class Scheduler:
             if self._is_holding or not (self._waiting or self._add_proposed()):
                 return
             if self._waiting:
-                self._submit(self._next_job())
-
-    def _next_job(self) -> PlannedJob:
-        """Removes the next job from the waiting ones, and returns it.
-
-        A job that can use the program of the job that has just ended comes first, since the free
-        worker has compiled it. Otherwise a job that no other worker compiles a program for.
-        """
-        keys = [program_key(job.job) for job in self._waiting]
-        running = {program_key(job.job) for job in self._jobs.values()}
-        numbers = range(len(keys))
-        same = (n for n in numbers if keys[n] is not None and keys[n] == self._ended_key)
-        others = (n for n in numbers if keys[n] not in running)
-        number = next(same, next(others, 0))
-        self._ended_key = None
-        job = self._waiting[number]
-        del self._waiting[number]
-        return job
+                index = next_job(self._waiting, self._jobs.values(), self._ended)
+                job, self._ended = self._waiting[index], None
+                del self._waiting[index]
+                self._submit(job)
 
     def _submit(self, job: PlannedJob) -> None:
         member = self._plan.membership(job)
@@ -226,7 +212,7 @@ class Scheduler:
             self._finish(job, JobOutcome(JobStatus.FAILED, result.error))
 
     def _handle_job_end(self, job: PlannedJob, event: TaskEnded) -> None:
-        self._ended_key = program_key(job.job)
+        self._ended = job
         is_overdue = self._deadlines.end(event.number)
         if job.status is not JobStatus.RUNNING and event.error is None:
             return  # dropped by `hold` before it started; the job stays pending
