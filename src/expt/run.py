@@ -17,6 +17,7 @@ from expt.config.flags import split_options
 from expt.config.hydra_flags import asks_for_help, parse_run_arguments
 from expt.config.hydra_help import show_help
 from expt.runs.completion import shell_completion
+from expt.sweep.launchers.fork_context import start_server
 from expt.train.start import start_rerun, start_run
 
 
@@ -38,6 +39,8 @@ def _run(arguments: list[str]) -> int:
         return start_rerun(found, args.overrides, args.config_dir, phases)
     if not args.cfg:
         phases.begin("composing the config")  # not with --cfg, which prints nothing but YAML
+        if args.multirun:
+            start_server()  # imports TensorFlow meanwhile
     composition = Composition(args.overrides, args.config_dir, args.multirun)
     if args.cfg:
         print(*show(composition, args.cfg, args.package, resolve=args.resolve), sep="\n")

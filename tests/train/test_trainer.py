@@ -21,7 +21,8 @@ from expt.runs.run import Run, Status
 from expt.train.compilation_rule import Compilation
 from expt.train.executors import single
 from expt.train.executors.block import Block, RunBlock
-from expt.train.executors.single import CAPACITY, NonFiniteLossError, SingleExecutor
+from expt.train.executors.divergence import NonFiniteLossError
+from expt.train.executors.single import CAPACITY, SingleExecutor
 from expt.train.hooks import Every, Moment
 from expt.train.input.order import batch_indices
 from expt.train.learners.supervised import Supervised

@@ -16,6 +16,7 @@ from expt.record.phases import Phases, lap_seconds
 from expt.runs.environment import process
 from expt.runs.record_parts import JobStatus
 from expt.runs.run import Run, Status
+from expt.sweep.job_order import next_job
 from expt.sweep.jobs import SUCCESSFUL, JobOutcome, PlannedJob
 from expt.sweep.launchers import Event, Launcher, Task, TaskEnded, TaskStarted, worker
 from expt.sweep.limits import Deadlines, Limits
@@ -23,7 +24,7 @@ from expt.sweep.mirror import JobMirrors, is_followed
 from expt.sweep.plan import SweepPlan
 from expt.sweep.preflight import CHECK_TIMEOUT, check_task, result_of_check
 from expt.sweep.proposed_jobs import ProposedJobs
-from expt.sweep.summary import print_outcome, show_comparison
+from expt.sweep.summary import prepare_comparison, print_outcome, show_comparison
 from expt.sweep.view import SweepView
 from expt.train.signals import Interruption
 
@@ -52,7 +53,8 @@ class Scheduler:
         self._jobs: dict[int, PlannedJob] = {}  # task number -> job
         self._checks: dict[int, list[PlannedJob]] = {}  # task number -> jobs that it checks
         self._deadlines = Deadlines()
-        self._is_holding = self._is_stopping = False
+        self._ended: PlannedJob | None = None  # the job that the latest free worker ran
+        self._is_holding = self._is_stopping = self._has_started = False
         # Failures in previous processes do not count. Otherwise, a resumed sweep that
         # `sweep.max_failures` had stopped would stop again at its next failure.
         self._num_failures = 0
@@ -132,7 +134,10 @@ class Scheduler:
             if self._is_holding or not (self._waiting or self._add_proposed()):
                 return
             if self._waiting:
-                self._submit(self._waiting.popleft())
+                index = next_job(self._waiting, self._jobs.values(), self._ended)
+                job, self._ended = self._waiting[index], None
+                del self._waiting[index]
+                self._submit(job)
 
     def _submit(self, job: PlannedJob) -> None:
         member = self._plan.membership(job)
@@ -175,6 +180,9 @@ class Scheduler:
         if isinstance(event, TaskStarted) and event.number in self._jobs:
             job = self._jobs[event.number]
             self._deadlines.begin(event.number, self._limits.timeout)
+            if not self._has_started:
+                self._has_started = True
+                prepare_comparison()
             self._set_status(job, JobStatus.RUNNING)
             self._view.begin(job)
         elif isinstance(event, TaskStarted):
@@ -204,6 +212,7 @@ class Scheduler:
             self._finish(job, JobOutcome(JobStatus.FAILED, result.error))
 
     def _handle_job_end(self, job: PlannedJob, event: TaskEnded) -> None:
+        self._ended = job
         is_overdue = self._deadlines.end(event.number)
         if job.status is not JobStatus.RUNNING and event.error is None:
             return  # dropped by `hold` before it started; the job stays pending

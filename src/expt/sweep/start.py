@@ -19,6 +19,7 @@ from expt.sweep.data_changes import check_data
 from expt.sweep.finished_runs import reuse_finished
 from expt.sweep.jobs import PlannedJob
 from expt.sweep.launchers import Launcher
+from expt.sweep.launchers.fork_context import start_server
 from expt.sweep.mirror import update_places
 from expt.sweep.plan import SweepPlan
 from expt.sweep.plan_reader import read_plan
@@ -101,6 +102,7 @@ def resume_sweep(
         UserError: The plan is damaged, another process has locked the sweep, or data or code have
             changed.
     """
+    start_server()  # imports TensorFlow meanwhile
     plan, console = read_plan(directory), phases.console
     with plan.locked():
         update_places(plan)

@@ -3,6 +3,8 @@
 import logging
 import os
 from dataclasses import replace
+from importlib import import_module
+from threading import Thread
 
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +22,19 @@ from expt.sweep.plan import SweepPlan
 _log = logging.getLogger(__name__)
 
 
+def prepare_comparison() -> None:
+    """Imports the modules of the comparison on another thread, while jobs are being trained."""
+    # At the end, they would take over a second; at the start, they would delay the first job. A
+    # daemon, so that it can't keep the process from ending.
+    Thread(target=_import_comparison, daemon=True).start()
+
+
+def _import_comparison() -> None:
+    modules = ("analysis.output", "analysis.page", "analysis.plots", "record.figures")
+    for name in modules:
+        import_module(f"expt.{name}")
+
+
 def show_comparison(plan: SweepPlan, phases: Phases) -> None:
     """Prints the comparison of the jobs, and writes the summary folder with plots and report."""
     if not plan.count(*SUCCESSFUL):
@@ -34,7 +49,7 @@ def show_comparison(plan: SweepPlan, phases: Phases) -> None:
 
 
 def _show_comparison(plan: SweepPlan, phases: Phases) -> None:
-    # Not at the top: SciPy and matplotlib take time to import, and would delay the first job.
+    # Not at the top, see `prepare_comparison`.
     from expt.analysis.output import write_summary
     from expt.analysis.selection import select
     from expt.analysis.table import compare

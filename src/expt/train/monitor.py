@@ -107,6 +107,11 @@ class BestWeights:
         for name, weight in self.variables().items():
             weight.assign(self._copies[name])
 
+    def reset(self) -> None:
+        """Forgets the best evaluation, as before the first one."""
+        self.step, self.values = None, {}
+        self._value.assign(np.nan)
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Returns the best weights by name, for a checkpoint; none before an evaluation."""
         if self.step is None:

@@ -5,7 +5,6 @@ Importing this module imports TensorFlow; call `expt.train.backend.start_tensorf
 
 import logging
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -20,7 +19,6 @@ from expt.config.schema import Mode
 from expt.config.sources import Code, check_imported, code_of
 from expt.errors import RunError
 from expt.parts.data.dataset import Dataset
-from expt.parts.models.links import with_link
 from expt.record.background import BackgroundRecorder
 from expt.record.histograms import HISTOGRAMS
 from expt.record.journal import FILE_NAME
@@ -33,10 +31,12 @@ from expt.runs.directories import locked
 from expt.runs.recorded_data import check_unchanged
 from expt.runs.records import RunRecord
 from expt.runs.run import Membership, PreviousRun, Run
+from expt.train.best_model import MODEL_FILE, saving_best_model
 from expt.train.checkpoint import CheckpointWriter
 from expt.train.closing import closing, disk_errors_as_run_errors
 from expt.train.compilation_rule import recorded_compilation
 from expt.train.executors import Executor
+from expt.train.executors.kept import KeptProgram
 from expt.train.executors.single import SingleExecutor
 from expt.train.hooks import Every, make_hooks
 from expt.train.hooks.checkpoints import MakeWriter, checkpointing
@@ -50,14 +50,12 @@ from expt.train.resume.checks import CHECKPOINTS
 from expt.train.resume.restore import Resumption, last_checkpoint
 from expt.train.run_record import new_run, resumed_run
 from expt.train.signals import deferred_signals
-from expt.train.state import save_model
 from expt.train.step_times import StepTimes, train_timed
 from expt.train.timing import measure_parts
 from expt.train.trainer import train
 
 _log = logging.getLogger(__name__)
 _EXAMPLES_LOGGED = 5
-MODEL_FILE = "model.keras"
 
 
 @dataclass(frozen=True)
@@ -75,6 +73,8 @@ class Session:
         make_writer: Makes the checkpoint writer.
         sweep: The sweep that the run is a job of; None for a single run. The run of a job is marked
             as closed in run.json by the sweep, not by the session.
+        kept: The compiled program of a previous job in this process, which this one uses if it can;
+            None to compile the program anew.
     """
 
     job: Job
@@ -85,6 +85,7 @@ class Session:
     previous: PreviousRun | None = None
     make_writer: MakeWriter = CheckpointWriter
     sweep: Membership | None = None
+    kept: KeptProgram | None = None
 
     def run(self) -> RunRecord:
         """Trains the job and records the run.
@@ -119,7 +120,7 @@ class Session:
             ):
                 recorder.open(run)
                 with (
-                    _saving_best_model(executor, run),
+                    saving_best_model(executor, run),
                     times.running(),
                     self._hooks(executor, hooks, run, recorder) as every,
                 ):
@@ -132,11 +133,13 @@ class Session:
             if is_profiled:
                 # Measured only now, so that it does not count as time of the run.
                 self.console.print(times.table(measure_parts(self.job, self.dataset)))
+            if self.kept is not None:
+                self.kept.keep(executor)
             return run.record
 
     def _build(
         self, code: Code, phases: Phases
-    ) -> tuple[Executor, list[Every], Resumption | None, Sequence[str]]:
+    ) -> tuple[SingleExecutor, list[Every], Resumption | None, Sequence[str]]:
         """Builds, checks and compiles the program.
 
         Returns:
@@ -152,6 +155,10 @@ class Session:
         with phases("building the model"):
             compilation = recorded_compilation(self.previous)
             program = make_program(self.job, self.dataset, compilation)
+            executor = None
+            if self.kept is not None and self.previous is None:
+                executor = self.kept.take(program)
+            program = program if executor is None else executor.program
             hooks = [
                 *make_hooks(self.job),
                 *make_probes(self.job, program, self.directory, self._drain),
@@ -163,7 +170,8 @@ class Session:
             for note in notes:
                 self._print(f"note: {note}")
             phases.begin("compiling the training step")
-            executor = SingleExecutor(program, 0 if resumption is None else resumption.step)
+            if executor is None:
+                executor = SingleExecutor(program, 0 if resumption is None else resumption.step)
             # Checked only now that the modules of all parts are imported: `code` was hashed from
             # files, and a file may have been edited between hashing and import.
             check_imported(code)
@@ -240,37 +248,6 @@ class Session:
 
     def _print(self, line: str) -> None:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-@contextmanager
-def _saving_best_model(executor: Executor, run: Run) -> Iterator[None]:
-    """Restores the best weights and saves the model at the end, however training ends."""
-    previous_seconds, started = run.record.training_seconds or 0.0, time.perf_counter()
-    best, program = executor.state.best, executor.program
-
-    def save_best() -> None:
-        run.update(training_seconds=previous_seconds + time.perf_counter() - started)
-        if best.step is not None:
-            best.restore()
-            # With the link function as its last layer, the saved model returns predictions.
-            model = with_link(program.learner.model, program.outputs.link)
-            save_model(model, run.directory / MODEL_FILE)
-            run.update(
-                best={"step": best.step, "watched": program.monitor.metric, **best.values},
-                model_outputs=asdict(program.outputs),
-            )
-
-    try:
-        yield
-    except BaseException:
-        try:
-            save_best()
-        # Not raised: the error that ended training says more, and may have the same cause, such
-        # as a full disk.
-        except OSError as error:
-            _log.warning("the best model can't be saved: %s", error)
-        raise
-    save_best()
 
 
 def _finish(executor: Executor, run: Run, recorder: Recorder) -> None:

@@ -11,7 +11,8 @@ from expt.parts.schedules import Plateau
 from expt.train.backend import start_for
 from expt.train.data_loading import DataLoader
 from expt.train.executors import single
-from expt.train.executors.single import NonFiniteLossError, SingleExecutor
+from expt.train.executors.divergence import NonFiniteLossError
+from expt.train.executors.single import SingleExecutor
 from expt.train.program import make_program
 
 Values = dict[tuple[int, str], float]

@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from expt.record.journal import FILE_NAME, complete_size, read_journal
 from expt.record.mlflow.additions import Additions
+from expt.record.mlflow.bulk import insert_metrics, latest_of
 from expt.record.mlflow.completeness import completion_hash, stored_runs
 from expt.record.mlflow.description import describe, digest
 from expt.record.mlflow.findings import finding_tags, is_finding_tag
@@ -20,6 +21,7 @@ from expt.record.mlflow.model import MODEL_TAG, log_model
 from expt.record.mlflow.store import (
     LOCK,
     DeletedError,
+    database,
     find_experiment,
     is_deleted,
     is_embedded,
@@ -253,7 +255,12 @@ class RunMirror:
     def _send(self, metrics: list[Metric]) -> None:
         if metrics:
             self._extend_deadline()
-            self._client.log_batch(self._run_id, metrics=metrics)
+            output_dir = self._run.output_dir
+            is_fast = is_embedded(output_dir)
+            latest = latest_of(metrics) if is_fast else metrics
+            self._client.log_batch(self._run_id, metrics=latest)
+            if is_fast:
+                insert_metrics(database(output_dir), self._run_id, metrics)
             self.added.values += len(metrics)
 
     def _send_model(self) -> None:

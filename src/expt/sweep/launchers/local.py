@@ -4,12 +4,10 @@ import multiprocessing
 import os
 import queue
 import signal
-import sys
 import tempfile
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from multiprocessing.context import BaseContext
 from typing import Any
 
 import psutil
@@ -20,6 +18,7 @@ from expt.runs.cores import usable_cores
 from expt.runs.parent_process import end_with_parent
 from expt.sweep.launchers import Event, Task, TaskEnded, TaskStarted, worker
 from expt.sweep.launchers.devices import environments, gpus
+from expt.sweep.launchers.fork_context import context, start_server
 from expt.train.data_loading import DataLoader
 
 # Bytes by which a worker may grow after its first task, when TensorFlow and the data are loaded. A
@@ -77,6 +76,7 @@ class LocalLauncher:
             )
             for slot, environment in enumerate(environments(self._num_slots, devices))
         ]
+        start_server()
         for thread in self._threads:
             thread.start()
 
@@ -166,7 +166,7 @@ class LocalLauncher:
             1,
             initializer=_initialize,
             initargs=(threads, self._operations, dict(environment), self._load),
-            context=_context(),
+            context=context(),
         )
         pool.schedule(os.getpid)  # pebble starts a pool's process at its first call
         return pool
@@ -204,18 +204,6 @@ class LocalLauncher:
             if self._is_closed:
                 future.cancel()  # type: ignore[no-untyped-call]
         return future.result()
-
-
-def _context() -> BaseContext:
-    """Returns how worker processes start: as forks of a server, or afresh where that is unsafe."""
-    # Never as forks of this process: they would inherit the locks of its threads in whatever state
-    # they are, and TensorFlow's state if a caller has imported it. On macOS, frameworks that
-    # TensorFlow uses crash in forks.
-    if sys.platform != "linux":
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["expt.sweep.launchers.fork_server"])
-    return context
 
 
 def _initialize(

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -30,6 +31,9 @@ from expt.sweep.jobs import JobOutcome
 from expt.train.backend import reserve_threads, start_for, start_tensorflow
 from expt.train.data_loading import DataLoader
 from expt.train.recorders import Sinks
+
+if TYPE_CHECKING:
+    from expt.train.executors.kept import KeptProgram  # imports TensorFlow
 
 _log = logging.getLogger(__name__)
 
@@ -51,10 +55,11 @@ class CheckedJob:
 
 
 class _Worker:
-    """The state of this worker process, kept from job to job: data and sinks."""
+    """The state of this worker process, kept from job to job: data, sinks and compiled program."""
 
     load: DataLoader
     sinks: Sinks
+    kept: "KeptProgram"
 
 
 def prepare(
@@ -81,6 +86,9 @@ def prepare(
     # the scheduler's process imports as well and which must not load TensorFlow there.
     import expt.train.session
     import expt.train.timing  # noqa: F401
+    from expt.train.executors.kept import KeptProgram
+
+    _Worker.kept = KeptProgram()
 
 
 def check(job: Job, is_measured: bool, code: Code | None) -> CheckedJob:
@@ -143,7 +151,10 @@ def train(
         forget_peak_memory()
         with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
             sinks, console = _Worker.sinks(job), Console(file=nowhere)
-            record = Session(job, dataset, directory, sinks, console, before, sweep=sweep).run()
+            session = Session(
+                job, dataset, directory, sinks, console, before, sweep=sweep, kept=_Worker.kept
+            )
+            record = session.run()
         return JobOutcome(JobStatus.FINISHED, record=record)
     except (KeyboardInterrupt, Terminated):
         return JobOutcome(JobStatus.KILLED)

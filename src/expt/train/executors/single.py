@@ -1,24 +1,24 @@
 """The executor for one run on one device; the host starts each block of steps."""
 
+import copy
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from expt.errors import RunError
 from expt.record.recorder import Scalars
 from expt.train.backend import as_user_errors
 from expt.train.evaluation import Evaluate
 from expt.train.executors import Evaluated
 from expt.train.executors.block import RunBlock, make_run_block
+from expt.train.executors.divergence import check_finite_losses, check_finite_weights
 from expt.train.executors.validation import Validation, make_validation
 from expt.train.preflight import preserve_states
 from expt.train.program import Program
-from expt.train.state import averages_in_place, make_state
+from expt.train.state import averages_in_place, make_state, state_variables
 from expt.train.timeline import Timeline
 
 _BLOCK_SECONDS = 0.5
@@ -31,10 +31,6 @@ _FIRST_BLOCK_STEPS = 8  # a guess, made before any step is measured
 CAPACITY = 4096
 """The maximum number of steps in a block."""
 _MOST_EXAMPLES = 2**20  # in a block, since XLA pads the indices of each block to the largest
-
-
-class NonFiniteLossError(RunError):
-    """A loss or a weight became NaN or infinite."""
 
 
 class SingleExecutor:
@@ -64,6 +60,24 @@ class SingleExecutor:
         self._throughput = _Throughput(block_capacity(program.timeline.batch_size))
         self._evaluated: tuple[int, Evaluated] | None = None
 
+    def restarted(self, program: Program) -> "SingleExecutor":
+        """Returns an executor of a new program that runs the compiled functions of this one.
+
+        Args:
+            program: A program with the same functions; its initial values are assigned to the
+                variables of this executor, which can't be used any more.
+        """
+        own = self.program
+        new = copy.copy(self)
+        new.program = replace(program, learner=own.learner)
+        initial = state_variables(program.learner, program.schedules)
+        for name, variable in self.state.variables.items():
+            variable.assign(initial[name])
+        self.state.best.reset()
+        new.state = replace(make_state(new.program), best=self.state.best)
+        new._throughput, new._evaluated = _Throughput(self._throughput.capacity), None
+        return new
+
     def run(self, until: int) -> Iterator[Scalars]:
         """Trains a block of steps, with the evaluations that are due.
 
@@ -92,7 +106,7 @@ class SingleExecutor:
         if start < len(scalars.steps):
             yield scalars[start:]
         progress.values |= scalars.last()
-        _check_finite_losses(scalars.last(), step, timeline)
+        check_finite_losses(scalars.last(), step, timeline)
         progress.reason = self.state.stopping.after_block(block.scalars["loss"].tolist()) or reason
         if timeline.evaluates_after(step) or progress.reason is not None:
             yield from self.evaluate()
@@ -132,7 +146,7 @@ class SingleExecutor:
         progress.values |= scalars.last()
         if is_last:
             # A block ends at the first evaluation of weights that are not finite.
-            _check_finite_weights(self.state.best.networks, step)
+            check_finite_weights(self.state.best.networks, step)
             self._evaluated = step, self._validation.latest(row)
         values = self._validation.values(row)
         self.state.best.note(step, values)
@@ -149,7 +163,7 @@ class SingleExecutor:
             return
         with self._averages():
             evaluated = _with_split_name("val", self._evaluate)
-            _check_finite_weights(best.networks, step)
+            check_finite_weights(best.networks, step)
             # Called with the averages in place, since the evaluated weights are the ones to keep.
             best.consider(step, evaluated.values)
         self._evaluated = step, evaluated
@@ -259,22 +273,6 @@ def _with_split_name(split: str, evaluate: Evaluate) -> Evaluated:
     return Evaluated({f"{split}/{name}": value for name, value in values.items()}, predictions)
 
 
-def _check_finite_weights(networks: Sequence[keras.Model], step: int) -> None:
-    """Checks that all weights are finite.
-
-    Raises:
-        NonFiniteLossError: A weight is NaN or infinite.
-    """
-    # The loss may stay finite: an activation such as relu can turn NaN into 0.
-    for network in networks:
-        for variable in network.variables:
-            if not np.isfinite(variable.numpy()).all():
-                raise NonFiniteLossError(
-                    f"the weights {variable.path} have become NaN or infinite by step {step}, "
-                    "though the loss is finite. Try a smaller optimizer.learning_rate."
-                )
-
-
 def _train_scalars(
     timeline: Timeline,
     step: int,
@@ -297,19 +295,3 @@ def _train_scalars(
         times=began + seconds * (steps - step) / len(steps),
         values={f"train/{name}": column for name, column in rows.items()},
     )
-
-
-def _check_finite_losses(values: Mapping[str, float], step: int, timeline: Timeline) -> None:
-    # Only the last step needs a check, since a block ends at the first loss that is not finite.
-    losses = [n for n in values if n == "train/loss" or n.endswith("_loss")]
-    diverged = next((name for name in losses if not np.isfinite(values[name])), None)
-    if diverged is not None:
-        others = ", ".join(
-            f"{name.removeprefix('train/')} {value:.3g}"
-            for name, value in values.items()
-            if name not in losses
-        )
-        raise NonFiniteLossError(
-            f"{diverged} became {values[diverged]} at step {step} (epoch "
-            f"{timeline.epoch_of(step)}; {others}). Try a smaller optimizer.learning_rate."
-        )

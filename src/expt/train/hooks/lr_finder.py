@@ -13,7 +13,7 @@ from expt.record.journal import FILE_NAME, read_journal
 from expt.record.recorder import Image, Recorder, Scalars
 from expt.runs.run import Run
 from expt.train.executors import Executor
-from expt.train.executors.single import NonFiniteLossError
+from expt.train.executors.divergence import NonFiniteLossError
 from expt.train.hooks import Every, Moment
 from expt.train.learning_rate_range import SUGGESTED_RATE, RangeTest
 

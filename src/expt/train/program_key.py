@@ -1,0 +1,44 @@
+"""The key of a job's compiled functions, which is equal for jobs that can share them."""
+
+import json
+from collections.abc import Iterator
+
+from expt.config.declarations import LEARNER_KEY
+from expt.config.hashes import has_effect
+from expt.config.instantiate import targets
+from expt.config.job import Job
+from expt.config.schema import Mode
+
+_BUILT_IN = ("expt", "keras")
+_CONSTANT = "expt.parts.schedules.constant"
+
+
+def program_key(job: Job) -> str | None:
+    """Returns a key of a job's compiled functions; None if another job can't use them.
+
+    Jobs with equal keys differ only in values that are in variables: the seed, from which the
+    initial weights and the states of random layers are drawn, and a constant learning rate. User
+    code may read other values while it is traced, so jobs with user code have no key.
+    """
+    config = job.config
+    if config.mode is not Mode.train or config.loop.compile == "eager" or not _is_built_in(job):
+        return None
+    values = config.flat(declarations=True)
+    variable = {"seed"}
+    if config.schedule["_target_"] == _CONSTANT:
+        variable.add("optimizer.learning_rate")
+    kept = {k: v for k, v in values.items() if has_effect(k) and k not in variable}
+    return json.dumps(kept, sort_keys=True)
+
+
+def _is_built_in(job: Job) -> bool:
+    """Whether all code that is traced is of expt or Keras."""
+    return all(name.partition(".")[0] in _BUILT_IN for name in _code_names(job))
+
+
+def _code_names(job: Job) -> Iterator[str]:
+    config = job.config
+    for group in ("model", "act", "loss", "optimizer", "schedule", "metric"):
+        for _, target in targets(getattr(config, group), group):
+            yield target
+    yield str(config.model.get(LEARNER_KEY) or _BUILT_IN[0])
