@@ -50,7 +50,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Distributes files, and the long tests of some one by one, so that workers end together."""
     from xdist.scheduler import LoadFileScheduling
 
-    class Scheduling(LoadFileScheduling):
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             file, _, _ = nodeid.partition("::")
             return nodeid if file in _OF_LONG_TESTS else file
@@ -93,10 +93,11 @@ def _configs_read_once() -> None:
 
     from expt.config.location import config_directory
 
-    load, conf = FileConfigSource.load_config, str(config_directory())
+    source_class: Any = FileConfigSource
+    load, conf = source_class.load_config, str(config_directory())
     known: dict[tuple[str, str], ConfigResult] = {}
 
-    def load_once(source: FileConfigSource, config_path: str) -> ConfigResult:
+    def load_once(source: FileConfigSource, config_path: str) -> Any:
         if source.path != conf:
             return load(source, config_path)
         key = (source.provider, config_path)
@@ -104,7 +105,7 @@ def _configs_read_once() -> None:
             known[key] = load(source, config_path)
         return deepcopy(known[key])
 
-    FileConfigSource.load_config = load_once
+    source_class.load_config = load_once
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ def train_job(
     return Trained(directory, record or RunRecord(), job, dataset)
 
 
-@cache
+@lru_cache(maxsize=1)
 def _composed(overrides: tuple[str, ...]) -> Job:
     """The trainings that are compared are of one job."""
     (job,), _ = compose_jobs(overrides, None, multirun=False)
