@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the files first that take longest, so that no worker has one left at the end."""
-    items.sort(key=lambda item: _FOLDERS_OF_SLOW_FILES.isdisjoint(item.path.parts))
+    items.sort(key=lambda item: _SLOW.isdisjoint(item.path.parts))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Distributes files, and the long tests of some one by one, so that workers end together."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, _ = nodeid.partition("::")
+            return nodeid if file in _OF_LONG_TESTS else file
+
+    return Scheduling(config, log) if config.option.dist == "loadfile" else None
 
 
 def pytest_unconfigure() -> None:
@@ -49,7 +63,15 @@ def pytest_unconfigure() -> None:
     ready_processes.stop_server()
 
 
-_FOLDERS_OF_SLOW_FILES = {"e2e", "resume", "contracts"}
+# Folders, and files in others.
+_SLOW = {
+    *("e2e", "resume", "contracts", "docs", "verification", "exports", "executors"),
+    *("test_gradients.py", "test_threads.py", "test_process.py", "test_growth.py"),
+}
+_OF_LONG_TESTS = {
+    *("tests/docs/test_commands.py", "tests/resume/test_every_option.py"),
+    *("tests/contracts/test_parts.py", "tests/contracts/test_wholes.py"),
+}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -61,6 +83,29 @@ def _forked_children() -> None:
 
         ready_processes.fork_what_modules_start(process, processes)
         ready_processes.fork_what_is_spawned()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _configs_read_once() -> None:
+    """Lets Hydra parse each file of conf/ once: they do not change while tests run."""
+    from hydra._internal.core_plugins.file_config_source import FileConfigSource
+    from hydra.plugins.config_source import ConfigResult
+
+    from expt.config.location import config_directory
+
+    source_class: Any = FileConfigSource
+    load, conf = source_class.load_config, str(config_directory())
+    known: dict[tuple[str, str], ConfigResult] = {}
+
+    def load_once(source: FileConfigSource, config_path: str) -> Any:
+        if source.path != conf:
+            return load(source, config_path)
+        key = (source.provider, config_path)
+        if key not in known:
+            known[key] = load(source, config_path)
+        return deepcopy(known[key])
+
+    source_class.load_config = load_once
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,12 @@ FOR_MODEL = {
 }
 TO_LEARN = {"linear": ["optimizer.learning_rate=0.01"]}  # in fewer steps
 FOR_DATA = {"diabetes": ["loss=mse"], "linear": ["loss=mse"]}
-# Many of their layers are alike, and the graph of all takes long to make.
+# Many of their layers are alike, and the graph of all takes long to make. Other tests train the
+# architecture that is the default of keras_application (train/test_doctor.py).
 SHALLOW = {
     "resnet": ["model.depth=8", "model.width=4"],
     "vit": ["model.depth=1", "model.width=16"],
+    "keras_application": ["model.name=MobileNet"],
 }
 FOR_EXPERIMENT = {"mnist_mlp": "mnist", "cifar_resnet": "cifar10"}
 

@@ -75,8 +75,12 @@ def test_servers_show_the_run_on_localhost_only_until_ctrl_c(folder: Path) -> No
     assert sorted(folder.rglob("*")) == before
 
 
-def test_killed_command_leaves_no_process(folder: Path) -> None:
-    with interface(folder) as shown:
+def test_only_named_runs_are_shown_and_killed_command_leaves_no_process(folder: Path) -> None:
+    name = _record(folder)["run_name"]
+    with interface(folder, name) as shown:
+        board = _base(shown.addresses("TensorBoard")[0])
+        lines = {f"{name}/train", f"{name}/val"}
+        until(lambda: set(ask(f"{board}/data/runs")) == lines)
         assert len(shown.started) >= 3
         assert shown.end(signal.SIGKILL) == (-signal.SIGKILL, "")
         until(lambda: not any(map(is_alive, shown.started)))
@@ -162,12 +166,7 @@ def test_user_errors_are_reported(
     assert not list(tmp_path.iterdir())
 
 
-def test_only_named_runs_are_shown(folder: Path, run_command: Command) -> None:
-    name = _record(folder)["run_name"]
-    with interface(folder, name) as shown:
-        board = _base(shown.addresses("TensorBoard")[0])
-        lines = {f"{name}/train", f"{name}/val"}
-        until(lambda: set(ask(f"{board}/data/runs")) == lines)
+def test_unknown_run_is_reported(folder: Path, run_command: Command) -> None:
     done = run_command("nothing", folder=folder, command="ui")
     assert (done.code, done.out) == (2, "")
     assert done.error.startswith("error: nothing: there is no such run.")

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from conftest import Trained
 from expt.config.compose import compose_jobs
+from expt.config.job import Job
 from expt.record.journal import read_journal
 from expt.record.recorder import Record, Scalars
 from expt.runs.records import RunRecord, read_run
@@ -64,8 +66,8 @@ def train_job(
 ) -> Trained:
     """As `train`, for whoever needs more than the directory."""
     directory = folder / "run"
-    given = ["recorder=[]", "loop.image_every=null", f"output_dir={folder}", *overrides]
-    (job,), _ = compose_jobs(given, None, multirun=False)
+    given = ("recorder=[]", "loop.image_every=null", f"output_dir={folder.parent}", *overrides)
+    job = _composed(given)
     dataset = DataLoader()(job)
     start_for(job.config)
     from expt.train.session import Session
@@ -80,6 +82,13 @@ def train_job(
     except KeyboardInterrupt:
         assert interrupt_at is not None
     return Trained(directory, record or RunRecord(), job, dataset)
+
+
+@lru_cache(maxsize=1)
+def _composed(overrides: tuple[str, ...]) -> Job:
+    """The trainings that are compared are of one job."""
+    (job,), _ = compose_jobs(overrides, None, multirun=False)
+    return job
 
 
 def final_state(directory: Path) -> Checkpoint:

@@ -2,6 +2,7 @@ import gc
 import random
 import subprocess
 import sys
+import weakref
 from typing import Any
 
 import keras
@@ -49,6 +50,23 @@ def test_imported_objects_are_excluded_from_garbage_collection() -> None:
     assert frozen > 100_000
     start_tensorflow(0)
     assert gc.get_freeze_count() <= frozen  # an earlier job's objects can be garbage
+
+
+def test_graphs_of_earlier_jobs_are_freed() -> None:
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def doubled(x: Any) -> Any:
+        return 2.0 * x, lambda upstream: 2.0 * upstream
+
+    def gradient(x: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = doubled(x)
+        return tape.gradient(y, x)
+
+    start_tensorflow(0)
+    graph = weakref.ref(tf.function(gradient).get_concrete_function(tf.TensorSpec([])).graph)
+    start_tensorflow(0)
+    assert graph() is None
 
 
 def test_tensorflow_starts_without_output(monkeypatch: pytest.MonkeyPatch) -> None:

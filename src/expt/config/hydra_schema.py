@@ -1,5 +1,7 @@
 """The schema of the config for Hydra: the typed config as OmegaConf nodes."""
 
+from functools import cache
+
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
@@ -17,6 +19,10 @@ def schema() -> DictConfig:
     return root
 
 
+@cache
 def register() -> None:
-    """Registers the schema with Hydra as `schema`, the first entry of `conf/config.yaml`."""
+    """Registers the schema with Hydra as `schema`, the first entry of `conf/config.yaml`.
+
+    Once: Hydra's store lives as long as the process, and hands out copies.
+    """
     ConfigStore.instance().store(name="schema", node=schema(), provider="schema")

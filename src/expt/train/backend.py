@@ -73,6 +73,7 @@ def start_tensorflow(
     if precision == "float64":
         keras.config.set_floatx(precision)
     _freeze_imported_objects()
+    _forget_custom_gradients()
     # Forgets the layers of previous jobs, which would change the names of this job's variables.
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
@@ -85,6 +86,18 @@ def _freeze_imported_objects() -> None:
     # `keras.utils.clear_session` collects garbage, and needs 0.2 s per job to look at hundreds of
     # thousands of objects of TensorFlow's modules, none of which is garbage.
     gc.freeze()
+
+
+def _forget_custom_gradients() -> None:
+    """Removes the custom gradients of earlier jobs from TensorFlow's registry."""
+    # TensorFlow registers one whenever a graph calls a function with a gradient of its own, as
+    # losses of Keras and TensorFlow do, and never removes it. Its closure holds the whole graph of
+    # the job: some 5 MB, in which `keras.utils.clear_session` searches garbage at each later job.
+    from tensorflow.python.framework.ops import gradient_registry
+
+    registered = gradient_registry._registry
+    for name in [name for name in registered if name.startswith("CustomGradient-")]:
+        del registered[name]
 
 
 def reserve_threads(count: int) -> None:

@@ -65,7 +65,10 @@ CONFIGS: Mapping[str, Sequence[str]] = {
     "accuracy": ("loop.watch=val/accuracy",),
     "several evaluations an epoch": ("loop.eval_every=2",),
     "dropout": ("model.dropout=0.3",),
-    "batch normalization": ("data=digits", "model=resnet", "loop.batches=3", "loop.epochs=4"),
+    "batch normalization": (
+        *("data=digits", "model=resnet", "model.depth=8", "model.width=4"),
+        *("loop.batches=3", "loop.epochs=4"),
+    ),
     "reconstruction": ("data=digits", "model=autoencoder", "loss=mse", "loop.epochs=2"),
     "gan": ("data=digits", "model=gan", "loss=mse", "loop.steps=60"),
     "regression": ("data=diabetes", "loss=mse", "loop.epochs=6"),
