@@ -15,8 +15,8 @@ from expt.config.part_errors import describe_part_error, targets_of
 from expt.config.schema import THREADS, Config
 from expt.errors import RunError, UserError
 from expt.runs.cores import schedulable_cores
-from expt.train.hidden_imports import without_optional_imports
 from expt.train.keras_settings import apply_settings, prepare_keras
+from expt.train.optional_imports import without_optional_imports
 
 _log = logging.getLogger(__name__)
 _INTRA_OP = "TF_NUM_INTRAOP_THREADS"
