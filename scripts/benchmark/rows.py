@@ -157,7 +157,7 @@ _RATES = ("0.0001", "0.0003", "0.001", "0.002", "0.003", "0.005", "0.007", "0.01
 IMAGE_FOLDER = "image-folder"
 ROWS: dict[str, Row] = {
     "digits": Loop((), 500, learning_rate=0.0002),
-    "mnist-mlp": Loop(_MNIST_MLP, 40, sizes=(256, 256), learning_rate=0.00025),
+    "mnist-mlp": Loop(_MNIST_MLP, 80, sizes=(256, 256), learning_rate=0.000125),
     "mnist-cnn": Loop((*_MNIST, "model=cnn"), 3, "cnn", (32, 64)),
     "cifar-resnet20": Loop((*_CIFAR, "model=resnet", "loop.batches=20"), 5, "resnet", ()),
     "cifar-vit": Loop((*_CIFAR, "model=vit"), 4, "vit", ()),
