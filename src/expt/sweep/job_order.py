@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 
 from expt.sweep.jobs import PlannedJob
-from expt.train.program_key import program_key
 
 
 def next_job(
@@ -20,9 +19,11 @@ def next_job(
         running: The jobs that other workers run.
         ended: The job that the free worker ran before; None if it has run none.
     """
-    keys = [program_key(job.job) for job in waiting]
-    used = None if ended is None else program_key(ended.job)
-    compiled = {program_key(job.job) for job in running}
-    same = (index for index, key in enumerate(keys) if key is not None and key == used)
-    others = (index for index, key in enumerate(keys) if key not in compiled)
-    return next(same, next(others, 0))
+    used = None if ended is None else ended.program_key
+    compiled = {job.program_key for job in running}
+    if used is not None:
+        for index, job in enumerate(waiting):
+            if job.program_key == used:
+                return index
+    others = (index for index, job in enumerate(waiting) if job.program_key not in compiled)
+    return next(others, 0)

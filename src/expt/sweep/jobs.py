@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from expt.config.job import Job
@@ -9,6 +10,7 @@ from expt.config.sources import Code
 from expt.errors import UserError
 from expt.runs.record_parts import JobStatus
 from expt.runs.records import RunRecord, read_run
+from expt.train.program_key import program_key
 
 SUCCESSFUL = (JobStatus.FINISHED, JobStatus.REUSED)
 
@@ -58,6 +60,11 @@ class PlannedJob:
     reused: str | None = None
     code: Code | None = None
     run_name: str = ""
+
+    @cached_property
+    def program_key(self) -> str | None:
+        """The key of the job's compiled functions; see `expt.train.program_key`."""
+        return program_key(self.job)
 
     @property
     def name(self) -> str:

@@ -1,5 +1,6 @@
 """The key of a job's compiled functions, which is equal for jobs that can share them."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 
@@ -28,7 +29,8 @@ def program_key(job: Job) -> str | None:
     if config.schedule["_target_"] == _CONSTANT:
         variable.add("optimizer.learning_rate")
     kept = {k: v for k, v in values.items() if has_effect(k) and k not in variable}
-    return json.dumps(kept, sort_keys=True)
+    # A hash, since a sweep has one for each of its jobs.
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def _is_built_in(job: Job) -> bool:
