@@ -26,12 +26,12 @@ def chosen(*given: str) -> Compilation:
 @pytest.mark.parametrize(
     ("given", "mode", "reason"),
     [
-        ((), "graph", "570 steps are too few to make up for compiling with XLA, which 8,000 are"),
-        (("loop.steps=7999",), "graph", "7,999 steps are too few"),
+        ((), "graph", "570 steps do not make up for compiling with XLA, which takes 8,000"),
+        (("loop.steps=7999",), "graph", "7,999 steps do not make up"),
         (("loop.steps=8000",), "xla", "it is faster for dense layers, over 8,000 steps"),
         # 26,122 weights times 512 examples
         (("loop.steps=5000", "data.batch_size=512"), "xla", "over 5,000 steps"),
-        (("loop.steps=4999", "data.batch_size=512"), "graph", "which 5,000 are not"),
+        (("loop.steps=4999", "data.batch_size=512"), "graph", "which takes 5,000"),
         (("loop.steps=9000", "model.units=[8,8]", "act=prelu"), "xla", "9,000 steps"),
         (("loop.steps=9000", "model=autoencoder", "loss=mse"), "xla", "9,000 steps"),
         (("loop.steps=9000", "data=diabetes", "loss=mse"), "xla", "9,000 steps"),

@@ -69,7 +69,7 @@ def choose_compilation(
     first = _first_steps(weights * timeline.batch_size)
     total = f"{timeline.total_steps:,} steps"
     if timeline.total_steps < first:
-        reason = f"{total} are too few to make up for compiling with XLA, which {first:,} are not"
+        reason = f"{total} do not make up for compiling with XLA, which takes {first:,}"
         return Compilation(Compile.graph, reason)
     return Compilation(Compile.xla, f"it is faster for dense layers, over {total}")
 
