@@ -20,7 +20,7 @@ def test_schema_has_keys_of_config_yaml() -> None:
 
 
 def test_compile_modes_are_as_documented() -> None:
-    assert [mode.value for mode in Compile] == ["graph", "xla", "eager"]
+    assert [mode.value for mode in Compile] == ["auto", "graph", "xla", "eager"]
     assert all(mode.name == mode.value for mode in Compile)
 
 
