@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,8 @@ def train_job(
 ) -> Trained:
     """As `train`, for whoever needs more than the directory."""
     directory = folder / "run"
-    given = ("recorder=[]", "loop.image_every=null", f"output_dir={folder.parent}", *overrides)
-    job = _composed(given)
+    given = ("recorder=[]", "loop.image_every=null", *overrides)
+    job = replace(_composed(given), current_output_dir=folder)
     dataset = DataLoader()(job)
     start_for(job.config)
     from expt.train.session import Session
