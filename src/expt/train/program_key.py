@@ -8,7 +8,7 @@ from expt.config.declarations import LEARNER_KEY
 from expt.config.hashes import has_effect
 from expt.config.instantiate import targets
 from expt.config.job import Job
-from expt.config.schema import Mode
+from expt.config.schema import Config, Mode
 
 _BUILT_IN = ("expt", "keras")
 _CONSTANT = "expt.parts.schedules.constant"
@@ -22,7 +22,8 @@ def program_key(job: Job) -> str | None:
     code may read other values while it is traced, so jobs with user code have no key.
     """
     config = job.config
-    if config.mode is not Mode.train or config.loop.compile == "eager" or not _is_built_in(job):
+    has_user_code = next(user_code(config), None) is not None
+    if config.mode is not Mode.train or config.loop.compile == "eager" or has_user_code:
         return None
     values = config.flat(declarations=True)
     variable = {"seed"}
@@ -33,14 +34,16 @@ def program_key(job: Job) -> str | None:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
-def _is_built_in(job: Job) -> bool:
-    """Whether all code that is traced is of expt or Keras."""
-    return all(name.partition(".")[0] in _BUILT_IN for name in _code_names(job))
-
-
-def _code_names(job: Job) -> Iterator[str]:
-    config = job.config
+def user_code(config: Config) -> Iterator[tuple[str, str]]:
+    """Yields the key and the name of all code of the compiled step that is not of expt or Keras."""
     for group in ("model", "act", "loss", "optimizer", "schedule", "metric"):
-        for _, target in targets(getattr(config, group), group):
-            yield target
-    yield str(config.model.get(LEARNER_KEY) or _BUILT_IN[0])
+        for where, target in targets(getattr(config, group), group):
+            if not _is_of_library(target):
+                yield where, target
+    learner = config.model.get(LEARNER_KEY)
+    if learner and not _is_of_library(learner):
+        yield f"model.{LEARNER_KEY}", learner
+
+
+def _is_of_library(name: str) -> bool:
+    return name.partition(".")[0] in _BUILT_IN

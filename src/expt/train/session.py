@@ -189,10 +189,9 @@ class Session:
             else:
                 step = executor.state.progress.step
                 run = resumed_run(job, dataset, directory, self.previous, step, code, schedule_note)
-            if notes:
-                run.update(notes=list(notes))
             compilation = executor.program.compilation
-            run.update(compilation=asdict(compilation))
+            with_notes = {"notes": list(notes)} if notes else {}
+            run.update(compilation=asdict(compilation), **with_notes)
             _log.info("compiled as %s: %s", compilation.mode, compilation.reason)
         if schedule_note is not None:
             self._print(schedule_note)

@@ -1,6 +1,6 @@
 """Fast insertion of metrics into an embedded MLflow store.
 
-MLflow makes an object of SQLAlchemy for each value, which takes ten times longer than inserting the
+MLflow makes an object of SQLAlchemy for each value, which takes much longer than inserting the
 rows. Only the table of all values is filled here; MLflow itself logs the latest value of each
 metric, and thus checks the run and updates all other tables.
 """

@@ -1,7 +1,7 @@
 """The selection of a journal's values that MLflow gets.
 
-MLflow needs some 80 µs of processor time for each value, and its charts draw at most a few
-thousand points. The journal and TensorBoard have every value.
+MLflow needs far more processor time for a value than the other recorders, and its charts draw at
+most a few thousand points. The journal and TensorBoard have every value.
 """
 
 from collections.abc import Iterator, Mapping
